@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { readArguments, selectTestFiles } from './arguments.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'skein-test-arguments-'));
+
+before(() => {
+  const paths = [
+    'src/log/a.test.ts',
+    'src/ltx/b.test.ts',
+    'src/ltx/b.ts',
+    'test/c.test.ts',
+    'test/soak/d.test.ts',
+  ];
+  for (const path of [...paths, 'examples/e/node_modules/f/f.test.ts', 'bench/g.test.ts']) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), '');
+  }
+});
+
+after(() => rmSync(root, { recursive: true }));
+
+test('flags go to the runner, paths count from where the command was given', () => {
+  assert.deepEqual(readArguments(['--test-only', 'ltx', './log/a.test.ts'], join(root, 'src'), root), {
+    flags: ['--test-only'],
+    prefixes: ['src/ltx', 'src/log/a.test.ts'],
+  });
+});
+
+test('without a path all test files run, but no soak test and none of a dependency', () => {
+  assert.deepEqual(selectTestFiles(root, []), ['src/log/a.test.ts', 'src/ltx/b.test.ts', 'test/c.test.ts']);
+});
+
+test('paths select the files that begin with them, a soak test too', () => {
+  assert.deepEqual(selectTestFiles(root, ['src/ltx', 'test/c']), ['src/ltx/b.test.ts', 'test/c.test.ts']);
+  assert.deepEqual(selectTestFiles(root, ['test/soak']), ['test/soak/d.test.ts']);
+  assert.deepEqual(selectTestFiles(root, ['src/none']), []);
+});

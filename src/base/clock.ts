@@ -1,0 +1,12 @@
+/** The node's own clock. Tests shift it by `SKEIN_TEST_CLOCK_OFFSET_MS`. */
+const offsetMs = Number(process.env.SKEIN_TEST_CLOCK_OFFSET_MS ?? 0);
+
+/** Wall-clock time, ms since 1970. It may step: compare it only with what other nodes said. */
+export function wallClockMs(): number {
+  return Date.now() + offsetMs;
+}
+
+/** Time for intervals and deadlines, ms since the process began. It never steps back. */
+export function monotonicMs(): number {
+  return performance.now();
+}

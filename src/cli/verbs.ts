@@ -1,0 +1,40 @@
+import type { VerbEntry } from './verb.ts';
+
+/** Every verb but `help`, in the order in which `skein help` shows them. */
+export const verbs: readonly VerbEntry[] = [
+  {
+    name: 'run',
+    summary: 'Run a node: the database, and the processes of the app',
+    load: async () => (await import('./run.ts')).run,
+  },
+  {
+    name: 'status',
+    summary: 'Show a node: its role, its databases, its replicas, its processes',
+    load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'events',
+    summary: 'Follow what happens on a node',
+    load: async () => (await import('./events.ts')).events,
+  },
+  {
+    name: 'export',
+    summary: 'Copy a database of a node into a file',
+    load: async () => (await import('./export.ts')).exportVerb,
+  },
+  {
+    name: 'import',
+    summary: 'Make a file a database of the primary',
+    load: async () => (await import('./import.ts')).importVerb,
+  },
+  {
+    name: 'config check',
+    summary: 'Check the configuration and show where each value comes from',
+    load: async () => (await import('./config-check.ts')).configCheck,
+  },
+  {
+    name: 'version',
+    summary: 'Show the versions of Skein, Node.js and SQLite',
+    load: async () => (await import('./version.ts')).version,
+  },
+];

@@ -1,0 +1,41 @@
+/** Everything that a node is told, checked. Paths are absolute, times in ms, sizes in bytes. */
+export type Config = {
+  readonly app: string;
+  readonly primaryRegion: string | undefined;
+  /** What the app's processes get in their environment, beside what the node itself sets. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly processes: readonly ProcessConfig[];
+  /** A shell command, run once on the primary before any process. */
+  readonly releaseCommand: string | undefined;
+  readonly releaseCommandTimeoutMs: number;
+  /** The app's own port. */
+  readonly internalPort: number;
+  readonly killSignal: NodeJS.Signals;
+  readonly killTimeoutMs: number;
+  readonly database: { readonly dir: string };
+  readonly node: {
+    readonly name: string;
+    readonly region: string;
+    readonly listen: { readonly host: string; readonly port: number };
+    /** The origin under which other nodes reach this one. */
+    readonly advertise: string;
+    readonly candidate: boolean;
+    readonly secret: string | undefined;
+  };
+  /** `primary` is an origin. The node that advertises it is the primary; without it, this node is. */
+  readonly lease: { readonly type: 'static'; readonly primary: string | undefined };
+  readonly log: { readonly retentionMs: number; readonly bytesMax: number };
+  /** What the file has that is accepted and has no meaning yet, such as `http_service.concurrency`. */
+  readonly sections: readonly string[];
+  /** The files that were read. */
+  readonly sources: readonly string[];
+};
+
+export type ProcessConfig = {
+  readonly name: string;
+  /** For a shell, unless `argv` is there; then it is only for people to read. */
+  readonly command: string;
+  /** Program and arguments, run without a shell. */
+  readonly argv?: readonly string[];
+  readonly on: 'all' | 'primary';
+};

@@ -1,0 +1,125 @@
+import { hostname } from 'node:os';
+import { basename, dirname, resolve } from 'node:path';
+import { SkeinError } from '../base/errors.ts';
+import type { Config } from './config.ts';
+import { type ConfigFile, readConfigFile } from './config-file.ts';
+import { parseFlags } from './flags.ts';
+import { Givens } from './givens.ts';
+import { formatListenAddress, isLoopback, isWildcard, type ListenAddress } from './listen-address.ts';
+import { readEnvSection, readProcessesSection } from './open-sections.ts';
+import { dottedOf, keys } from './schema.ts';
+import { type Given, readKey, waysToGive } from './setting.ts';
+
+/** `argv` holds flags only: no verb, no command. `cwd` is where relative paths and files are looked for. */
+export type ConfigInput = {
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+};
+
+/** The configuration with what was given for it, by dotted key. */
+export type LoadedConfig = { readonly config: Config; readonly givens: ReadonlyMap<string, Given> };
+
+/**
+ * Reads file, variables and flags, in rising order of weight, into one checked object.
+ * Throws USAGE, CONFIG_NOT_FOUND, CONFIG_SYNTAX, CONFIG_UNKNOWN_KEY, CONFIG_INVALID, SECRET_REQUIRED.
+ */
+export function loadConfig(input: ConfigInput): Config {
+  return loadConfigWithGivens(input).config;
+}
+
+/** As `loadConfig`, and keeps what was given where, for `skein config check`. */
+export function loadConfigWithGivens({ argv, env, cwd }: ConfigInput): LoadedConfig {
+  const flags = parseFlags(argv);
+  const [extra] = [...flags.positionals, ...(flags.command ?? [])];
+  if (extra !== undefined) throw new SkeinError('USAGE', `Unexpected argument "${extra}". Leave it out.`);
+  const file = readConfigFile(flags.values.get('config') ?? nonEmpty(env.SKEIN_CONFIG), cwd);
+  const givens = new Givens();
+  const sections = file === undefined ? [] : givens.addFile(file, env);
+  givens.addVariables(env);
+  givens.addFlags(flags);
+  const config = assemble(givens.byKey, { file, sections, env, cwd });
+  return { config, givens: givens.byKey };
+}
+
+type Surroundings = {
+  readonly file: ConfigFile | undefined;
+  readonly sections: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+};
+
+function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Config {
+  const primaryRegion = readKey(keys.primaryRegion, givens);
+  const primary = readKey(keys.leasePrimary, givens);
+  return {
+    app: readKey(keys.app, givens) ?? plainName(basename(around.cwd), 'app'),
+    primaryRegion,
+    env: readEnvSection(givens),
+    processes: readProcessesSection(givens),
+    releaseCommand: readKey(keys.releaseCommand, givens),
+    releaseCommandTimeoutMs: readKey(keys.releaseCommandTimeout, givens) ?? 300_000,
+    internalPort: readKey(keys.internalPort, givens) ?? 8080,
+    killSignal: readKey(keys.killSignal, givens) ?? 'SIGINT',
+    killTimeoutMs: readKey(keys.killTimeout, givens) ?? 5000,
+    database: { dir: databaseDir(givens, around) },
+    node: assembleNode(givens, around.env, primaryRegion, primary),
+    lease: { type: readKey(keys.leaseType, givens) ?? 'static', primary },
+    log: {
+      retentionMs: readKey(keys.logRetention, givens) ?? 600_000,
+      bytesMax: readKey(keys.logBytesMax, givens) ?? 1024 ** 3,
+    },
+    sections: around.sections,
+    sources: around.file === undefined ? [] : [around.file.path],
+  };
+}
+
+function databaseDir(givens: ReadonlyMap<string, Given>, { file, cwd }: Surroundings): string {
+  const given = givens.get(dottedOf(keys.databaseDir.path));
+  const isFromFile = given === undefined || given.source.kind === 'file';
+  const base = isFromFile && file !== undefined ? dirname(file.path) : cwd;
+  return resolve(base, readKey(keys.databaseDir, givens) ?? './data');
+}
+
+function assembleNode(
+  givens: ReadonlyMap<string, Given>,
+  env: NodeJS.ProcessEnv,
+  primaryRegion: string | undefined,
+  primary: string | undefined,
+): Config['node'] {
+  const listen = readKey(keys.nodeListen, givens) ?? { host: '127.0.0.1', port: 20_202 };
+  const secret = readKey(keys.nodeSecret, givens);
+  if (!isLoopback(listen.host) && secret === undefined) {
+    const what = `node.listen is ${formatListenAddress(listen)}, which other machines can reach, and there is no secret`;
+    const advice = `Give every node the same one (${waysToGive(keys.nodeSecret.path)}), for example from: openssl rand -hex 32`;
+    throw new SkeinError('SECRET_REQUIRED', `${what}. ${advice}`);
+  }
+  return {
+    name: readKey(keys.nodeName, givens) ?? plainName(nonEmpty(env.FLY_MACHINE_ID) ?? hostname(), 'node'),
+    region: readKey(keys.nodeRegion, givens) ?? nonEmpty(env.FLY_REGION) ?? primaryRegion ?? 'local',
+    listen,
+    advertise: readKey(keys.nodeAdvertise, givens) ?? defaultAdvertise(listen, primary),
+    candidate: readKey(keys.nodeCandidate, givens) ?? true,
+    secret,
+  };
+}
+
+/** The listening address as a URL. "All interfaces" is no address to connect to: then it is the host's name. */
+function defaultAdvertise(listen: ListenAddress, primary: string | undefined): string {
+  if (!isWildcard(listen.host)) return new URL(`http://${formatListenAddress(listen)}`).origin;
+  if (primary === undefined) return `http://${plainName(hostname(), 'localhost')}:${listen.port}`;
+  // With a guess here the primary would not know itself in lease.primary, and no node would lead.
+  const what = `node.listen is ${formatListenAddress(listen)}, which other nodes cannot connect to as it stands`;
+  const advice = `Give the URL of this node as they reach it (${waysToGive(keys.nodeAdvertise.path)})`;
+  throw new SkeinError('CONFIG_INVALID', `${what}. ${advice}.`);
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
+/** A name of the machine's making as one that the schema would take. */
+function plainName(text: string, otherwise: string): string {
+  const plain = text.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+|-+$/g, '');
+  return plain === '' ? otherwise : plain.slice(0, 128);
+}

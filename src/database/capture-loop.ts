@@ -1,0 +1,107 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { isDatabaseName } from './data-directory.ts';
+
+/** From this many commits in one capture on, being woken for each costs more than looking every `pollMs`. */
+const busyCommits = 16;
+const pollMs = 4;
+/** Polls in a row below `busyCommits` after which changes are waited for again. */
+const calmPolls = 8;
+/** A change that no event told of (its directory is watched, but an event queue can overflow) is found after this. */
+const sweepMs = 1_000;
+
+export type CaptureLoopHandlers = {
+  /** Captures one database; returns the number of commits. Never rejects. */
+  capture(name: string): Promise<number>;
+  /** The names to capture. */
+  names(): readonly string[];
+  /** A database may have come or gone. */
+  changed(): void;
+};
+
+/**
+ * Decides when to look at the app's databases: at once when the kernel reports a write, and every few milliseconds,
+ * without asking the kernel, while there are so many writes that each batch holds several.
+ */
+export class CaptureLoop {
+  readonly #directory: string;
+  readonly #handlers: CaptureLoopHandlers;
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #sweep: NodeJS.Timeout | undefined;
+  #calm = 0;
+  #stopped = false;
+  readonly #running = new Map<string, boolean>();
+
+  constructor(directory: string, handlers: CaptureLoopHandlers) {
+    this.#directory = directory;
+    this.#handlers = handlers;
+  }
+
+  start(): void {
+    this.#watch();
+    this.#sweep = setInterval(() => {
+      this.#handlers.changed();
+      if (this.#watcher) for (const name of this.#handlers.names()) void this.#wake(name);
+    }, sweepMs);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#sweep);
+    this.#unwatch();
+  }
+
+  #watch(): void {
+    if (this.#stopped || this.#watcher) return;
+    const watcher = watch(this.#directory, (event, file) => {
+      if (file === null) return;
+      if (file.endsWith('-wal')) {
+        void this.#wake(file.slice(0, -4));
+      } else if (event === 'rename' && isDatabaseName(file)) {
+        this.#handlers.changed();
+      }
+    });
+    // The directory itself vanished; the node notices by its databases.
+    watcher.on('error', () => this.#unwatch());
+    this.#watcher = watcher;
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+
+  /** One capture at a time for each database; a wake during one makes it look once more. */
+  async #wake(name: string): Promise<void> {
+    if (this.#running.has(name)) {
+      this.#running.set(name, true);
+      return;
+    }
+    this.#running.set(name, true);
+    while (this.#running.get(name) && !this.#stopped) {
+      this.#running.set(name, false);
+      const commits = await this.#handlers.capture(name);
+      if (commits >= busyCommits && this.#watcher) {
+        this.#unwatch();
+        this.#calm = 0;
+        this.#timer = setTimeout(() => void this.#poll(), pollMs);
+      }
+    }
+    this.#running.delete(name);
+  }
+
+  async #poll(): Promise<void> {
+    let commits = 0;
+    for (const name of this.#handlers.names()) commits += await this.#handlers.capture(name);
+    if (this.#stopped) return;
+    this.#calm = commits >= busyCommits ? 0 : this.#calm + 1;
+    if (this.#calm < calmPolls) {
+      this.#timer = setTimeout(() => void this.#poll(), pollMs);
+      return;
+    }
+    this.#watch();
+    // What came between the last look and the watch.
+    for (const name of this.#handlers.names()) void this.#wake(name);
+  }
+}

@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { Log, type LogLimits } from '../log/log.ts';
+import type { Checkpointer } from '../sqlite/checkpointer.ts';
+import { PositionFile } from './position-file.ts';
+
+/** What all databases of a node share. */
+export type DatabaseContext = {
+  /** The directory that the app's databases lie in. */
+  readonly directory: string;
+  /** Skein's own directory in it. */
+  readonly hiddenDirectory: string;
+  readonly logLimits: LogLimits;
+  readonly checkpointer: Checkpointer;
+  /** Random at each start; goes into every LTX file that this node makes. */
+  readonly nodeId: bigint;
+  /** WAL frames after which the WAL is recycled. */
+  readonly recycleFrames: number;
+  /** For the node's log: something a person may want to know. */
+  readonly notice: (message: string, fields: Record<string, unknown>) => void;
+};
+
+/** What belongs to one database whether this node leads or follows. A promotion hands it on as it is. */
+export type DatabaseParts = {
+  readonly name: string;
+  readonly path: string;
+  readonly log: Log;
+  readonly positionFile: PositionFile;
+};
+
+export function openParts(context: DatabaseContext, name: string): DatabaseParts {
+  const path = join(context.directory, name);
+  return {
+    name,
+    path,
+    log: new Log(join(context.hiddenDirectory, 'log', name), context.logLimits),
+    positionFile: new PositionFile(path),
+  };
+}

@@ -1,0 +1,249 @@
+import { assert } from '../base/assert.ts';
+import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
+import { Serial } from '../base/serial.ts';
+import type { PageChecksums } from '../ltx/page-checksums.ts';
+import { formatPosition, type Position, txid } from '../ltx/position.ts';
+import { DatabaseFiles } from '../sqlite/database-files.ts';
+import { PageSource } from '../sqlite/page-source.ts';
+import type { WalIndexHeader } from '../sqlite/wal-index.ts';
+import { Capture, type CapturedBatch, type CaptureStart, endOf, placeAfter } from './capture.ts';
+import { scanChecksums } from './checksum-scan.ts';
+import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
+import { waitForLock } from './lock-wait.ts';
+import type { PinnedState } from './pinned-state.ts';
+import { type RecycleOutcome, recycleWal } from './recycle.ts';
+import { repairWalIndexHeader } from './wal-index-repair.ts';
+
+/** How long a start waits for CKPT, which some program's checkpoint may hold. */
+const checkpointLockTimeoutMs = 10_000;
+
+export type PrimaryListener = {
+  /** New transactions are in the log. */
+  advanced(batch: CapturedBatch): void;
+  /** The chain of positions was broken off and begins anew: followers compare pages. */
+  restarted(position: Position): void;
+};
+
+/**
+ * One database on the node that may write it. Holds CKPT from start to end, captures what the app commits, and
+ * recycles the WAL.
+ */
+export class PrimaryDatabase {
+  readonly parts: DatabaseParts;
+  readonly files: DatabaseFiles;
+  readonly #context: DatabaseContext;
+  readonly #serial = new Serial();
+  readonly #listeners = new Set<PrimaryListener>();
+  #checksums: PageChecksums;
+  #capture: Capture;
+  #pins = 0;
+  #recycling: Promise<void> | undefined;
+  /** The WAL frame before which a recycle that was held up is not tried again. */
+  #recycleFromFrame = 0;
+  #commits = 0;
+  #closed = false;
+
+  private constructor(context: DatabaseContext, parts: DatabaseParts, files: DatabaseFiles, checksums: PageChecksums, capture: Capture) {
+    this.#context = context;
+    this.parts = parts;
+    this.files = files;
+    this.#checksums = checksums;
+    this.#capture = capture;
+    this.#recycleFromFrame = context.recycleFrames;
+    parts.positionFile.write(this.position);
+  }
+
+  /**
+   * Opens a database that the app has made, or that this node has had before, and proves or repairs its position.
+   * Throws what `DatabaseFiles` does, and `DATABASE_BUSY`.
+   */
+  static async open(context: DatabaseContext, parts: DatabaseParts): Promise<PrimaryDatabase> {
+    const files = new DatabaseFiles(parts.path, parts.name);
+    try {
+      if (!(await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs))) {
+        throw new SkeinError('DATABASE_BUSY', `${parts.name}: another program holds SQLite's checkpoint lock. Is a second replicator running on this file?`);
+      }
+      return await PrimaryDatabase.#prove(context, parts, files);
+    } catch (error) {
+      files.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Where the log's last checksum is the database's, the position is proven. Else, where the WAL still holds all that
+   * came after the log, it is captured as if nothing had happened. Else the chain ends here and a new one begins.
+   */
+  static async #prove(context: DatabaseContext, parts: DatabaseParts, files: DatabaseFiles): Promise<PrimaryDatabase> {
+    const index = await settledIndex(files);
+    const checksums = await scanChecksums(new PageSource(files, index));
+    const { log } = parts;
+    const last = log.lastRecord;
+    const now = endOf(index, checksums.commit);
+    const moved = files.walIndex.backfilled() === index.maxFrame;
+    const startAt = (start: CaptureStart, allowed: boolean) =>
+      new PrimaryDatabase(context, parts, files, checksums, new Capture(files, checksums, log, context.nodeId, start, allowed));
+    if (log.isStarted && log.tail.checksum === checksums.checksum) return startAt(now, moved);
+    const logged = last && placeAfter(last.header);
+    if (logged && logged.salt1 === now.salt1 && logged.salt2 === now.salt2 && logged.frame < now.frame) {
+      return startAt(logged, false);
+    }
+    const position = { txid: txid(log.tail.txid + 1), checksum: checksums.checksum };
+    if (log.isStarted) {
+      context.notice('the log does not lead to this state of the database; replicas will compare their pages', {
+        database: parts.name,
+        logEnd: formatPosition(log.tail),
+        position: formatPosition(position),
+      });
+    }
+    log.reset(position);
+    return startAt(now, moved);
+  }
+
+  get name(): string {
+    return this.parts.name;
+  }
+
+  get position(): Position {
+    return this.parts.log.tail;
+  }
+
+  get pageSize(): number {
+    return this.files.pageSize;
+  }
+
+  /** Commits captured since this object was made. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  get walFrames(): number {
+    return this.#capture.at.frame;
+  }
+
+  addListener(listener: PrimaryListener): void {
+    this.#listeners.add(listener);
+  }
+
+  removeListener(listener: PrimaryListener): void {
+    this.#listeners.delete(listener);
+  }
+
+  /** Captures all that is committed now. Returns the number of commits. Throws the system's error, `DISK_FULL`, `WAL_CORRUPT`. */
+  capture(): Promise<number> {
+    return this.#serial.run(() => this.#captureNow());
+  }
+
+  /** Waits until what is committed now is captured, and pins it. */
+  pin(): Promise<PinnedState> {
+    return this.#serial.run(async () => {
+      await this.#recycling;
+      await this.#captureNow();
+      const index = await settledIndex(this.files);
+      // A commit after the capture is beyond the state: the source is cut at what was captured.
+      const { frame } = this.#capture.at;
+      const source = new PageSource(this.files, { ...index, maxFrame: frame, pageCount: this.#checksums.commit });
+      this.#pins += 1;
+      let released = false;
+      const release = () => {
+        if (!released) this.#pins -= 1;
+        released = true;
+      };
+      return { source, checksums: this.#checksums.clone(), position: this.position, release };
+    });
+  }
+
+  /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
+  recycleIfDue(): void {
+    if (this.#closed || this.#recycling || this.#pins > 0 || this.walFrames < this.#recycleFromFrame) return;
+    this.#recycling = this.#recycle().finally(() => {
+      this.#recycling = undefined;
+    });
+  }
+
+  /** Captures what is left and lets go of everything. The app has stopped writing. */
+  async close(): Promise<void> {
+    await this.#recycling;
+    await this.#serial.run(async () => {
+      if (this.#closed) return;
+      try {
+        await this.#captureNow();
+        await this.parts.log.sync();
+      } catch (error) {
+        this.#context.notice('the last transactions could not be captured; they are at the next start', { database: this.name, error: messageOf(error) });
+      }
+      this.#closed = true;
+      await this.#context.checkpointer.release(this.files.path);
+      this.files.close();
+      this.parts.log.close();
+      this.parts.positionFile.close();
+    });
+  }
+
+  async #captureNow(): Promise<number> {
+    if (this.#closed) return 0;
+    try {
+      const batch = await this.#capture.run();
+      if (!batch) return 0;
+      this.#commits += batch.commits;
+      this.parts.positionFile.write(this.position);
+      for (const listener of this.#listeners) listener.advanced(batch);
+      return batch.commits;
+    } catch (error) {
+      if (error instanceof SkeinError && error.code === 'WAL_GAP') return this.#beginAnew(error);
+      if (systemCodeOf(error) !== 'ENOSPC') throw error;
+      const dropped = this.parts.log.dropAllButNewest();
+      throw new SkeinError(
+        'DISK_FULL',
+        `The disk is full: ${this.name} cannot be captured, so replicas stand still and the WAL grows (${dropped} old log segments were given back). Free some space; it goes on by itself.`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #beginAnew(reason: SkeinError): Promise<number> {
+    const index = await settledIndex(this.files);
+    this.#checksums = await scanChecksums(new PageSource(this.files, index));
+    const position = { txid: txid(this.position.txid + 1), checksum: this.#checksums.checksum };
+    this.#context.notice(reason.message, { database: this.name, position: formatPosition(position) });
+    this.parts.log.reset(position);
+    const start = endOf(index, this.#checksums.commit);
+    const moved = this.files.walIndex.backfilled() === index.maxFrame;
+    this.#capture = new Capture(this.files, this.#checksums, this.parts.log, this.#context.nodeId, start, moved);
+    this.parts.positionFile.write(position);
+    for (const listener of this.#listeners) listener.restarted(position);
+    return 1;
+  }
+
+  async #recycle(): Promise<void> {
+    let outcome: RecycleOutcome;
+    try {
+      outcome = await recycleWal({
+        files: this.files,
+        log: this.parts.log,
+        checkpointer: this.#context.checkpointer,
+        exclusively: (task) => this.#serial.run(task),
+        capture: () => this.#captureNow(),
+        complete: () => this.#capture.allowRestart(),
+      });
+    } catch (error) {
+      outcome = { kind: 'failed', reason: messageOf(error), pauseMs: 0 };
+    }
+    const { recycleFrames, notice } = this.#context;
+    this.#recycleFromFrame = outcome.kind === 'moved' ? recycleFrames : this.walFrames + recycleFrames;
+    if (outcome.kind !== 'moved') {
+      notice('the WAL could not be recycled and grows on; nothing is lost', { database: this.name, frames: this.walFrames, reason: outcome.reason });
+    }
+    this.lastRecycle = outcome;
+  }
+
+  /** For metrics: how the last recycle went. */
+  lastRecycle: RecycleOutcome | undefined;
+}
+
+/** The wal-index header once nobody is writing it; one that stays half-written is repaired. */
+async function settledIndex(files: DatabaseFiles): Promise<WalIndexHeader> {
+  const index = files.walIndex.header() ?? (await repairWalIndexHeader(files));
+  assert(index, `the wal-index of ${files.path} has no valid header`);
+  return index;
+}

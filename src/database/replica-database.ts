@@ -1,0 +1,257 @@
+import { assert } from '../base/assert.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
+import { failpoint } from '../base/failpoint.ts';
+import { Serial } from '../base/serial.ts';
+import type { LtxHeader } from '../ltx/header.ts';
+import type { PageChecksums } from '../ltx/page-checksums.ts';
+import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
+import { DatabaseFiles } from '../sqlite/database-files.ts';
+import { PageSource } from '../sqlite/page-source.ts';
+import { WalInjector } from '../sqlite/wal-injector.ts';
+import { Applier, type ApplyMode } from './applier.ts';
+import { scanChecksums } from './checksum-scan.ts';
+import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
+import { waitForLock } from './lock-wait.ts';
+import type { PinnedPages } from './pinned-state.ts';
+import { repairWalIndexHeader } from './wal-index-repair.ts';
+
+const writeLockTimeoutMs = 10_000;
+/** Roll-forward reads records in pieces of this size. */
+const chunkBytes = 1 << 18;
+
+/**
+ * One database on a node that follows. Holds WRITE from start to end, so that no program can write, and injects the
+ * primary's transactions.
+ */
+export class ReplicaDatabase {
+  readonly parts: DatabaseParts;
+  readonly files: DatabaseFiles;
+  readonly #context: DatabaseContext;
+  readonly #serial = new Serial();
+  readonly #injector: WalInjector;
+  readonly #checksums: PageChecksums;
+  #position: Position;
+  #recycleFromFrame: number;
+  #recycling: 'idle' | 'moving' | 'moved' = 'idle';
+  #pins = 0;
+  #closed = false;
+  /** Wall-clock time, by the primary's clock, of the last transaction applied. */
+  appliedTimestampMs = 0;
+
+  private constructor(context: DatabaseContext, parts: DatabaseParts, files: DatabaseFiles, checksums: PageChecksums) {
+    this.#context = context;
+    this.parts = parts;
+    this.files = files;
+    this.#checksums = checksums;
+    this.#injector = new WalInjector(files);
+    this.#position = { txid: txid(0), checksum: checksums.checksum };
+    this.#recycleFromFrame = context.recycleFrames;
+  }
+
+  /**
+   * Opens a file that is there, finds its position by its checksum, and rolls it forward from the log. A state that the
+   * log does not know has TXID 0, and the primary will send what differs.
+   */
+  static async open(context: DatabaseContext, parts: DatabaseParts): Promise<ReplicaDatabase> {
+    const files = new DatabaseFiles(parts.path, parts.name);
+    try {
+      if (!(await waitForLock(files, 'write', writeLockTimeoutMs))) {
+        throw new SkeinError('DATABASE_BUSY', `${parts.name}: a program holds a write transaction open on this replica. Stop it, then start again.`);
+      }
+      const index = files.walIndex.header() ?? (await repairWalIndexHeader(files));
+      assert(index, `the wal-index of ${parts.path} has no valid header`);
+      const checksums = await scanChecksums(new PageSource(files, index));
+      const database = new ReplicaDatabase(context, parts, files, checksums);
+      await database.#recover();
+      return database;
+    } catch (error) {
+      files.close();
+      throw error;
+    }
+  }
+
+  get name(): string {
+    return this.parts.name;
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  get pageSize(): number {
+    return this.files.pageSize;
+  }
+
+  get walFrames(): number {
+    return this.#injector.maxFrame;
+  }
+
+  /** The checksum of every page, for the primary to compare with its own. */
+  pageChecksums(): Uint8Array {
+    return this.#checksums.encode();
+  }
+
+  /** Begins the next LTX file. Its bytes go to the log as they come, and into the WAL by `ReplicaApply.finish`. */
+  beginApply(mode: ApplyMode): ReplicaApply {
+    const writer = mode === 'next' ? this.parts.log.begin() : undefined;
+    const applier = new Applier(this.files, this.#checksums, this.#injector, this.#position, mode);
+    return {
+      push: (chunk) => {
+        writer?.write(chunk);
+        applier.push(chunk);
+      },
+      finish: () => {
+        // The log first: a crash in between is repaired by rolling forward.
+        const result = applier.prove();
+        if (writer) this.parts.log.commit(writer, result.header, result.position.checksum);
+        failpoint('apply:logged');
+        applier.publish();
+        if (!writer) this.parts.log.reset(result.position);
+        this.#moveTo(result.position, result.header);
+        return result.position;
+      },
+      abort: () => {
+        applier.abort();
+        writer?.abort();
+        if (this.parts.log.isStarted && !positionsEqual(this.parts.log.tail, this.#position)) this.#cutLog();
+      },
+    };
+  }
+
+  /** A consistent state of all pages: no checkpoint runs before `release`. */
+  pin(): Promise<PinnedPages> {
+    return this.#serial.run(async () => {
+      const index = this.files.walIndex.header();
+      assert(index, 'the holder of WRITE always finds a settled wal-index');
+      this.#pins += 1;
+      let released = false;
+      const release = () => {
+        if (!released) this.#pins -= 1;
+        released = true;
+      };
+      const source = new PageSource(this.files, index);
+      return { source, position: this.#position, release };
+    });
+  }
+
+  /**
+   * Keeps the WAL short, in two steps: a checkpoint beside the applying, and, once that has moved the bulk, a short one
+   * for which the caller waits before it applies more, so that the WAL can start over. Undefined when there is nothing
+   * to wait for. Never rejects.
+   */
+  recycleIfDue(): Promise<void> | undefined {
+    if (this.#closed || this.#pins > 0 || this.walFrames < this.#recycleFromFrame) return undefined;
+    if (this.#recycling === 'idle') {
+      this.#recycling = 'moving';
+      void this.#move().then(() => {
+        this.#recycling = 'moved';
+      });
+      return undefined;
+    }
+    return this.#recycling === 'moved' ? this.#serial.run(() => this.#startOver()) : undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#serial.run(async () => {
+      if (this.#closed) return;
+      this.#closed = true;
+      await this.parts.log.sync();
+      await this.#context.checkpointer.release(this.files.path);
+      this.files.close();
+      this.parts.log.close();
+      this.parts.positionFile.close();
+    });
+  }
+
+  /** Returns what went wrong, if anything did. */
+  async #move(): Promise<string | undefined> {
+    try {
+      await this.#serial.run(async () => {
+        if (!this.#closed && this.#pins === 0) await this.#context.checkpointer.checkpoint(this.files.path);
+      });
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  async #startOver(): Promise<void> {
+    let problem = 'a reader holds an old snapshot';
+    try {
+      if (this.#closed || this.#pins > 0 || this.walFrames === 0) return;
+      await this.#context.checkpointer.checkpoint(this.files.path);
+      failpoint('recycle:replica-moved');
+      if (this.#injector.tryRestart()) {
+        this.#recycleFromFrame = this.#context.recycleFrames;
+        return;
+      }
+    } catch (error) {
+      problem = messageOf(error);
+    } finally {
+      this.#recycling = 'idle';
+    }
+    this.#recycleFromFrame = this.walFrames + this.#context.recycleFrames;
+    this.#context.notice('the WAL could not be recycled and grows on; nothing is lost', {
+      database: this.name,
+      frames: this.walFrames,
+      reason: problem,
+    });
+  }
+
+  async #recover(): Promise<void> {
+    const { log } = this.parts;
+    const found = log.isStarted ? log.findChecksum(this.#checksums.checksum) : undefined;
+    if (!found) {
+      if (log.isStarted) {
+        this.#context.notice('this copy is not what its log says; the primary will send the pages that differ', {
+          database: this.name,
+          logEnd: formatPosition(log.tail),
+        });
+      }
+      return;
+    }
+    this.#position = found;
+    let cursor = log.find(found);
+    assert(cursor, 'a position that was just found in the log');
+    for (let next = log.next(cursor); next; next = log.next(cursor)) {
+      const applier = new Applier(this.files, this.#checksums, this.#injector, this.#position, 'next');
+      try {
+        const chunk = Buffer.alloc(Math.min(chunkBytes, next.record.length));
+        for (let done = 0; done < next.record.length; ) {
+          const length = Math.min(chunk.length, next.record.length - done);
+          next.segment.read(chunk, length, next.record.offset + done);
+          applier.push(chunk.subarray(0, length));
+          done += length;
+        }
+        const { position } = applier.prove();
+        applier.publish();
+        this.#position = position;
+      } catch (error) {
+        applier.abort();
+        this.#context.notice('the log is damaged; rolled forward as far as it holds', { database: this.name, error: messageOf(error) });
+        this.#cutLog();
+        break;
+      }
+      cursor = next.after;
+    }
+    this.parts.positionFile.write(this.#position);
+  }
+
+  #moveTo(position: Position, header: LtxHeader): void {
+    this.#position = position;
+    this.appliedTimestampMs = header.timestampMs;
+    this.parts.positionFile.write(position);
+  }
+
+  #cutLog(): void {
+    if (this.parts.log.find(this.#position)) this.parts.log.truncateAfter(this.#position);
+  }
+}
+
+export type ReplicaApply = {
+  /** The chunk stays the caller's. Throws `LTX_INVALID`, `POSITION_MISMATCH`, or the system's error; `abort` then. */
+  push(chunk: Uint8Array): void;
+  /** Makes the transaction visible and returns the position it leads to. Throws as `push` does. */
+  finish(): Position;
+  abort(): void;
+};

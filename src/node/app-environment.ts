@@ -1,0 +1,28 @@
+import type { Config } from '../config/config.ts';
+import { isWildcard } from '../config/listen-address.ts';
+
+/** The node's own settings do not go to the app: its secret least of all. */
+const ownSettings = /^SKEIN_(?!TEST_)/;
+
+/** The complete environment of the app's processes: this process's own, `[env]`, and what the node tells the app. */
+export function appEnvironment(config: Config, inherited: NodeJS.ProcessEnv): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const [key, value] of Object.entries(inherited)) {
+    if (value !== undefined && !ownSettings.test(key)) environment[key] = value;
+  }
+  const { node, database } = config;
+  const host = isWildcard(node.listen.host) ? '127.0.0.1' : node.listen.host;
+  return {
+    ...environment,
+    ...config.env,
+    PORT: String(config.internalPort),
+    SKEIN_DIR: database.dir,
+    LITEFS_DIR: database.dir,
+    SKEIN_API: `http://${host.includes(':') ? `[${host}]` : host}:${node.listen.port}`,
+    SKEIN_REGION: node.region,
+    FLY_REGION: node.region,
+    FLY_APP_NAME: config.app,
+    FLY_MACHINE_ID: node.name,
+    ...(config.primaryRegion === undefined ? {} : { PRIMARY_REGION: config.primaryRegion }),
+  };
+}

@@ -1,0 +1,198 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { monotonicMs, wallClockMs } from '../base/clock.ts';
+import { SkeinError } from '../base/errors.ts';
+import type { DataDirectory } from '../database/data-directory.ts';
+import type { DatabaseContext } from '../database/database-parts.ts';
+import type { PinnedPages } from '../database/pinned-state.ts';
+import type { ReplicaDatabase } from '../database/replica-database.ts';
+import { ReplicaSet } from '../database/replica-set.ts';
+import type { Position } from '../ltx/position.ts';
+import { type PrimaryInfo, StreamClient } from '../stream/stream-client.ts';
+import type { NodeIdentity } from '../stream/stream-server.ts';
+import { databaseNotFound } from './database-not-found.ts';
+import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
+
+const tickMs = 1_000;
+/** In step again within this, counted from the last heartbeat, is no lag. */
+const inStepMs = 1_500;
+/** A node that held everything in an earlier run serves what it has after waiting this long for the primary. */
+const startAloneMs = 3_000;
+
+export type PrimaryAddress = { readonly url: string; readonly secret: string | undefined };
+
+/** The databases of a node that follows: kept in step with the primary's. */
+export class ReplicaReplication implements Replication {
+  readonly role = 'replica';
+  readonly synced: Promise<void>;
+  readonly #set: ReplicaSet;
+  readonly #client: StreamClient;
+  readonly #address: PrimaryAddress;
+  readonly #directory: DataDirectory;
+  readonly #handlers: ReplicationHandlers;
+  readonly #listeners = new Set<() => void>();
+  readonly #firstSync = Promise.withResolvers<void>();
+  #running: Promise<void> | undefined;
+  #tick: NodeJS.Timeout | undefined;
+  #alone: NodeJS.Timeout | undefined;
+  #primary: PrimaryInfo | undefined;
+  #inStepAtMs: number | undefined;
+  /** By database: how old the last applied transaction was, ms, and when that was. */
+  readonly #applied = new Map<string, { ageMs: number; atMs: number }>();
+  /** The primary's wall clock minus ours, as small as it was ever seen: message delay only adds to it. */
+  #clockSkewMs: number | undefined;
+
+  constructor(
+    context: DatabaseContext,
+    directory: DataDirectory,
+    identity: NodeIdentity & { readonly candidate: boolean },
+    address: PrimaryAddress,
+    handlers: ReplicationHandlers,
+  ) {
+    this.#directory = directory;
+    this.#handlers = handlers;
+    this.#address = address;
+    this.synced = this.#firstSync.promise;
+    this.#set = new ReplicaSet(context, directory);
+    this.#client = new StreamClient(address.url, address.secret, this.#set, {
+      identity: () => identity,
+      connected: (primary) => this.#connected(primary),
+      applied: (database) => this.#appliedTo(database),
+      heartbeat: (clockMs) => this.#heard(clockMs),
+      dropped: () => this.#progressed(),
+      caughtUp: () => this.#caughtUp(),
+      refused: (error) => handlers.refused(error),
+      notice: context.notice,
+    });
+  }
+
+  /** Throws what opening a database throws. */
+  async start(): Promise<void> {
+    await this.#set.start();
+    this.#running = this.#client.run();
+    this.#tick = setInterval(() => this.#housekeep(), tickMs);
+    if (existsSync(this.#syncedMark)) this.#alone = setTimeout(() => this.#firstSync.resolve(), startAloneMs);
+    this.#handlers.lagChanged(this.#lagMs());
+  }
+
+  primary(): { node: string; url: string } | undefined {
+    return this.#primary && { node: this.#primary.node, url: this.#primary.url };
+  }
+
+  databases(): DatabaseStatus[] {
+    return this.#set.all().map((database) => ({
+      name: database.name,
+      position: database.position,
+      lagMs: this.#lagMs(database.name),
+      walFrames: database.walFrames,
+      walBytes: database.files.walBytes(),
+      logBytes: database.parts.log.bytes,
+      recyclePauseMs: undefined,
+    }));
+  }
+
+  replicas(): [] {
+    return [];
+  }
+
+  problems(): ReadonlyMap<string, string> {
+    return new Map();
+  }
+
+  async currentPosition(name: string): Promise<Position> {
+    return this.#database(name).position;
+  }
+
+  holders(): [] {
+    return [];
+  }
+
+  onProgress(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async pin(name: string): Promise<PinnedPages> {
+    return this.#database(name).pin();
+  }
+
+  rescan(): Promise<void> {
+    return Promise.reject(notPrimary(this.#address.url));
+  }
+
+  accept(_request: IncomingMessage, socket: Duplex): void {
+    socket.end('HTTP/1.1 421 Misdirected Request\r\nConnection: close\r\n\r\n');
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#tick);
+    clearTimeout(this.#alone);
+    this.#client.stop();
+    await this.#running;
+    await this.#set.stop();
+  }
+
+  get #syncedMark(): string {
+    return join(this.#directory.hidden, 'synced');
+  }
+
+  #database(name: string): ReplicaDatabase {
+    const database = this.#set.get(name);
+    if (!database) throw databaseNotFound(name);
+    return database;
+  }
+
+  #connected(primary: PrimaryInfo | undefined): void {
+    if (primary === undefined && this.#primary === undefined) return;
+    this.#primary = primary;
+    this.#handlers.primaryChanged(primary);
+  }
+
+  #appliedTo(database: ReplicaDatabase): void {
+    const ageMs = Math.max(0, wallClockMs() + (this.#clockSkewMs ?? 0) - database.appliedTimestampMs);
+    this.#applied.set(database.name, { ageMs, atMs: monotonicMs() });
+    const last = database.parts.log.lastRecord;
+    if (last) this.#handlers.transaction(database.name, last.header, last.postApplyChecksum);
+    this.#progressed();
+  }
+
+  #heard(clockMs: number): void {
+    const skewMs = clockMs - wallClockMs();
+    this.#clockSkewMs = Math.max(skewMs, this.#clockSkewMs ?? skewMs);
+  }
+
+  #caughtUp(): void {
+    const wasInStep = this.#inStepAtMs !== undefined;
+    this.#inStepAtMs = monotonicMs();
+    if (wasInStep) return;
+    writeFileSync(this.#syncedMark, '');
+    clearTimeout(this.#alone);
+    this.#firstSync.resolve();
+    this.#handlers.lagChanged(this.#lagMs());
+  }
+
+  #housekeep(): void {
+    this.#handlers.lagChanged(this.#lagMs());
+    for (const database of this.#set.all()) database.parts.log.enforceLimits(undefined);
+  }
+
+  /** While in step: the age at which the last transaction arrived. Else the time since this node was in step. */
+  #lagMs(name?: string): number | undefined {
+    if (this.#inStepAtMs === undefined) return undefined;
+    const nowMs = monotonicMs();
+    const outOfStepMs = nowMs - this.#inStepAtMs;
+    if (!this.#primary || outOfStepMs > inStepMs) return outOfStepMs;
+    const recent = [...this.#applied].filter(([database, { atMs }]) => (name === undefined || name === database) && nowMs - atMs < inStepMs);
+    return Math.max(0, ...recent.map(([, { ageMs }]) => ageMs));
+  }
+
+  #progressed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function notPrimary(url: string): SkeinError {
+  return new SkeinError('NOT_PRIMARY', `This node only reads. Send it to the primary, ${url}.`);
+}

@@ -1,0 +1,41 @@
+import type { Config } from '../config/config.ts';
+import { formatChecksum, formatPosition, formatTxid } from '../ltx/position.ts';
+import type { ProcessStatus } from '../supervisor/supervisor.ts';
+import type { Replication } from './replication.ts';
+
+/** What GET /status answers. */
+export function statusOf(config: Config, replication: Replication, epoch: number, processes: readonly ProcessStatus[]): object {
+  const databases = replication.databases().map((database) => {
+    const { txid, checksum } = database.position;
+    const problem = replication.problems().get(database.name);
+    const lagMs = database.lagMs === undefined ? null : Math.round(database.lagMs * 10) / 10;
+    const status = { txid: formatTxid(txid), checksum: formatChecksum(checksum), lagMs, walBytes: database.walBytes, logBytes: database.logBytes };
+    return [database.name, problem === undefined ? status : { ...status, problem }] as const;
+  });
+  const known = new Set(databases.map(([name]) => name));
+  return {
+    node: config.node.name,
+    pid: process.pid,
+    app: config.app,
+    region: config.node.region,
+    role: replication.role,
+    primary: primaryOf(config, replication),
+    epoch,
+    databases: Object.fromEntries(databases),
+    /** Files that are not replicated, and why. */
+    refused: Object.fromEntries([...replication.problems()].filter(([name]) => !known.has(name))),
+    replicas: replication.replicas().map(({ node, region, candidate, connected, acknowledged }) => ({
+      node,
+      region,
+      candidate,
+      connected,
+      acknowledged: Object.fromEntries([...acknowledged].map(([name, position]) => [name, formatPosition(position)])),
+    })),
+    processes,
+  };
+}
+
+function primaryOf(config: Config, replication: Replication): { node: string; url: string } | null {
+  if (replication.role === 'primary') return { node: config.node.name, url: config.node.advertise };
+  return replication.primary() ?? null;
+}

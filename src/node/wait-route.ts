@@ -1,0 +1,114 @@
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { SkeinError } from '../base/errors.ts';
+import { formatPosition, type Position, parsePosition } from '../ltx/position.ts';
+import { type ApiRequest, sendJson } from './api-server.ts';
+import { databaseNotFound } from './database-not-found.ts';
+import type { Replication } from './replication.ts';
+
+const bodyBytesMax = 64 * 1024;
+const timeoutMsMax = 60_000;
+const waitersMax = 10_000;
+
+const waitRequest = z.strictObject({
+  database: z.string().min(1).max(200),
+  position: z.string().optional(),
+  durability: z.union([z.literal('local'), z.literal('replica'), z.number().int().min(0).max(1_000)]).default('local'),
+  timeoutMs: z.number().int().min(0).max(timeoutMsMax).default(5_000),
+});
+
+type WaitRequest = z.output<typeof waitRequest>;
+
+/** POST /wait: answers when a position is held by as many nodes as were asked for, or with 408. */
+export class WaitRoute {
+  readonly #replication: () => Replication;
+  #waiters = 0;
+
+  constructor(replication: () => Replication) {
+    this.#replication = replication;
+  }
+
+  async answer({ request, response }: ApiRequest): Promise<void> {
+    const wait = parseWait(await readBody(request));
+    if (this.#waiters >= waitersMax) throw new SkeinError('WAIT_TIMEOUT', 'Too many requests wait on this node already.');
+    this.#waiters += 1;
+    try {
+      const replication = this.#replication();
+      const position = givenPosition(wait) ?? (await replication.currentPosition(wait.database));
+      const gone = new AbortController();
+      response.on('close', () => gone.abort());
+      await until(replication, wait, position, gone.signal);
+      const nodes = replication.holders(wait.database, position).map(({ node }) => node);
+      sendJson(response, 200, { position: formatPosition(position), nodes });
+    } finally {
+      this.#waiters -= 1;
+    }
+  }
+}
+
+function until(replication: Replication, wait: WaitRequest, position: Position, gone: AbortSignal): Promise<void> {
+  if (isReached(replication, wait, position)) return Promise.resolve();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const check = () => {
+    if (isReached(replication, wait, position)) resolve();
+  };
+  const stopListening = replication.onProgress(check);
+  const timeOut = () =>
+    reject(
+      new SkeinError(
+        'WAIT_TIMEOUT',
+        `${wait.database} is not at ${formatPosition(position)} with durability ${wait.durability} after ${wait.timeoutMs} ms. It may be later; GET /status shows which replicas are behind.`,
+      ),
+    );
+  const timer = setTimeout(timeOut, wait.timeoutMs);
+  gone.addEventListener('abort', timeOut, { once: true });
+  return promise.finally(() => {
+    clearTimeout(timer);
+    stopListening();
+    gone.removeEventListener('abort', timeOut);
+  });
+}
+
+function isReached(replication: Replication, wait: WaitRequest, position: Position): boolean {
+  const local = replication.databases().find(({ name }) => name === wait.database)?.position;
+  if (!local) throw databaseNotFound(wait.database);
+  if (local.txid < position.txid) return false;
+  if (wait.durability === 'local' || wait.durability === 0) return true;
+  if (replication.role !== 'primary') {
+    throw new SkeinError('NOT_PRIMARY', 'Only the primary knows what other nodes hold. Ask it, or wait with durability "local".');
+  }
+  const holders = replication.holders(wait.database, position);
+  if (wait.durability === 'replica') return holders.some(({ candidate }) => candidate);
+  return holders.length >= wait.durability;
+}
+
+function parseWait(text: string): WaitRequest {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new SkeinError('USAGE', 'The body is not JSON. Send {"database": "app.db", "durability": "replica", "timeoutMs": 1000}.', { cause: error });
+  }
+  const parsed = waitRequest.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new SkeinError('USAGE', `${issue.path.join('.') || 'The body'}: ${issue.message}.`);
+}
+
+function givenPosition(wait: WaitRequest): Position | undefined {
+  if (wait.position === undefined) return undefined;
+  const position = parsePosition(wait.position);
+  if (position) return position;
+  throw new SkeinError('USAGE', `position: ${JSON.stringify(wait.position)} is not of the form <16 hex digits>/<16 hex digits>.`);
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += chunk.length;
+    if (bytes > bodyBytesMax) throw new SkeinError('USAGE', `The body is over ${bodyBytesMax} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

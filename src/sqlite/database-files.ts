@@ -1,0 +1,140 @@
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { SkeinError, messageOf } from '../base/errors.ts';
+import { type ByteLocks, platformByteLocks, shmLock } from './byte-locks.ts';
+import { WalIndexReader } from './wal-index.ts';
+
+const headerMagic = 'SQLite format 3\0';
+/** How long opening waits for a program that is changing the journal mode or recovering. */
+const openTimeoutMs = 5_000;
+
+/** What the first 100 bytes of a file say it is. `empty` also stands for a header that is not written yet. */
+export function databaseKind(path: string): 'empty' | 'sqlite' | 'encrypted' | 'other' {
+  const file = openSync(path, 'r');
+  try {
+    const header = Buffer.alloc(100);
+    const read = readSync(file, header, 0, header.length, 0);
+    if (read === 0) return 'empty';
+    if (header.toString('latin1', 0, 16) === headerMagic) return 'sqlite';
+    const size = fstatSync(file).size;
+    // An encrypted database is whole pages of noise; anything else that is named *.db is something else.
+    const looksRandom = new Set(header).size > 60 && size % 512 === 0;
+    return looksRandom ? 'encrypted' : 'other';
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Throws `DATABASE_NOT_SQLITE` or `DATABASE_ENCRYPTED` unless the file begins as a database does. */
+export function requireSqlite(path: string, name: string): void {
+  const kind = databaseKind(path);
+  if (kind === 'encrypted') {
+    throw new SkeinError(
+      'DATABASE_ENCRYPTED',
+      `${name} looks encrypted (its first bytes are not SQLite's). Skein replicates plain SQLite files: encrypt the disk instead, or rename the file so that it does not end in .db.`,
+    );
+  }
+  if (kind === 'other') {
+    throw new SkeinError(
+      'DATABASE_NOT_SQLITE',
+      `${name} is not an SQLite database. Move it out of the database directory, or rename it so that it does not end in .db.`,
+    );
+  }
+}
+
+/**
+ * One database's three files, held open for as long as the node replicates it: an SQLite connection, so that the
+ * files stay when the app's last connection closes, and one raw descriptor for each.
+ *
+ * The raw descriptors are closed only after the connection: closing any descriptor of a file drops all POSIX locks
+ * that this process has on it, SQLite's own among them.
+ */
+export class DatabaseFiles {
+  readonly path: string;
+  readonly connection: DatabaseSync;
+  readonly database: number;
+  readonly wal: number;
+  readonly shm: number;
+  readonly walIndex: WalIndexReader;
+  readonly pageSize: number;
+  readonly #locks: ByteLocks;
+  #closed = false;
+
+  /** Opens, and brings the database into WAL mode, which recovers it. Throws `DATABASE_BUSY` and what `requireSqlite` does. */
+  constructor(path: string, name: string) {
+    requireSqlite(path, name);
+    this.#locks = platformByteLocks();
+    this.path = path;
+    this.connection = openInWalMode(path, name);
+    this.database = openSync(path, 'r');
+    this.wal = openSync(`${path}-wal`, 'r+');
+    this.shm = openSync(`${path}-shm`, 'r+');
+    this.walIndex = new WalIndexReader(this.shm);
+    const row = this.connection.prepare('PRAGMA page_size').get();
+    this.pageSize = Number(row?.page_size);
+  }
+
+  /** Whether the name in the directory still leads to the file that is held open here. */
+  isStillInPlace(): boolean {
+    try {
+      const named = statSync(this.path);
+      const held = fstatSync(this.database);
+      return named.ino === held.ino && named.dev === held.dev;
+    } catch {
+      return false;
+    }
+  }
+
+  databaseBytes(): number {
+    return fstatSync(this.database).size;
+  }
+
+  walBytes(): number {
+    return fstatSync(this.wal).size;
+  }
+
+  tryLock(lock: keyof typeof shmLock, length = 1): boolean {
+    return this.#locks.tryExclusive(this.shm, shmLock[lock], length);
+  }
+
+  unlock(lock: keyof typeof shmLock, length = 1): void {
+    this.#locks.unlock(this.shm, shmLock[lock], length);
+  }
+
+  /** SQLite first; with it as the last connection, this checkpoints and removes the WAL, as for any program. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.connection.close();
+    closeSync(this.shm);
+    closeSync(this.wal);
+    closeSync(this.database);
+  }
+}
+
+function openInWalMode(path: string, name: string): DatabaseSync {
+  let connection: DatabaseSync | undefined;
+  try {
+    connection = new DatabaseSync(path, { timeout: openTimeoutMs });
+    const mode = connection.prepare('PRAGMA journal_mode=WAL').get()?.journal_mode;
+    if (mode !== 'wal') throw new Error(`the journal mode stayed ${String(mode)}`);
+    // A first read recovers the WAL and writes the wal-index.
+    connection.exec('BEGIN; SELECT count(*) FROM sqlite_schema; COMMIT');
+    return connection;
+  } catch (error) {
+    connection?.close();
+    const message = messageOf(error);
+    if (/encrypted|not a database|malformed/.test(message)) {
+      throw new SkeinError(
+        'DATABASE_NOT_SQLITE',
+        `${name} cannot be read as an SQLite database (${message}). Restore it from a copy, or move it out of the database directory.`,
+        { cause: error },
+      );
+    }
+    throw new SkeinError(
+      'DATABASE_BUSY',
+      `${name} could not be opened in WAL mode (${message}). Another program holds it in another journal mode or in a long transaction: end that, then start again.`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,193 @@
+import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
+import { wallClockMs } from '../base/clock.ts';
+import { SkeinError } from '../base/errors.ts';
+import type { CapturedBatch } from '../database/capture.ts';
+import type { PrimaryDatabase } from '../database/primary-database.ts';
+import { writeChangedPages, writeSnapshot } from '../database/snapshot.ts';
+import type { LogCursor } from '../log/log.ts';
+import { PageChecksums } from '../ltx/page-checksums.ts';
+import { type Position, positionsEqual, type Txid } from '../ltx/position.ts';
+import { chunkBytesMax, chunkKind } from './protocol.ts';
+import type { SocketSender } from './socket-sender.ts';
+import { Spool } from '../database/spool.ts';
+
+export type FeedOptions = {
+  readonly database: PrimaryDatabase;
+  readonly sender: SocketSender;
+  /** The number that stands for the database on this link. */
+  readonly id: number;
+  /** The replica's position; undefined when it does not have the database. */
+  readonly from: Position | undefined;
+  readonly spoolDirectory: string;
+  readonly nodeId: bigint;
+  readonly notice: (message: string, fields: Record<string, unknown>) => void;
+};
+
+/**
+ * Sends one database to one replica: from its position where the log has it, else the pages that differ, else all of
+ * them; then each new LTX file as soon as it is captured.
+ */
+export class DatabaseFeed {
+  readonly #options: FeedOptions;
+  readonly #abort = new AbortController();
+  #cursor: LogCursor | undefined;
+  #replicaPageChecksums: ((checksums: PageChecksums) => void) | undefined;
+  /** Waiting for the next capture, with everything before it sent. */
+  #wake: (() => void) | undefined;
+  #distrusted: boolean;
+
+  constructor(options: FeedOptions, distrusted: boolean) {
+    this.#options = options;
+    this.#distrusted = distrusted;
+  }
+
+  get database(): PrimaryDatabase {
+    return this.#options.database;
+  }
+
+  get #isRunning(): boolean {
+    return this.#options.sender.isOpen && !this.#abort.signal.aborted;
+  }
+
+  /** The last transaction sent, for which the log need not be kept. */
+  get sentTxid(): Txid | undefined {
+    return this.#cursor?.position.txid;
+  }
+
+  /** Runs until `stop` or the link's end. Rejects when the database cannot be sent; the replica connects again then. */
+  async run(): Promise<void> {
+    const { database } = this.#options;
+    const listener = {
+      advanced: (batch: CapturedBatch) => this.#advanced(batch),
+      restarted: () => this.#wake?.(),
+    };
+    database.addListener(listener);
+    let { from } = this.#options;
+    try {
+      while (this.#isRunning) {
+        const known = from && !this.#distrusted ? database.parts.log.find(from) : undefined;
+        this.#cursor = known ?? (await this.#resync(from));
+        this.#distrusted = false;
+        await this.#follow();
+        from = this.#cursor?.position;
+        this.#options.notice('the log no longer leads on from what a replica has', { database: database.name });
+      }
+    } catch (error) {
+      if (this.#isRunning) throw error;
+    } finally {
+      database.removeListener(listener);
+    }
+  }
+
+  stop(): void {
+    this.#abort.abort();
+    this.#wake?.();
+  }
+
+  /** The replica's answer to `compare`. */
+  takeChecksums(pageSize: number, bytes: Uint8Array): void {
+    this.#replicaPageChecksums?.(PageChecksums.decode(pageSize, bytes));
+  }
+
+  /** From memory, when the replica has all before it and keeps up; else `#follow` reads it from the log. */
+  #advanced(batch: CapturedBatch): void {
+    const { sender, id } = this.#options;
+    const cursor = this.#cursor;
+    if (!this.#wake || !cursor) return;
+    const { header } = batch.record;
+    const isNext = positionsEqual(cursor.position, { txid: (header.minTxid - 1) as Txid, checksum: header.preApplyChecksum });
+    if (!batch.bytes || !isNext || !sender.hasRoom) {
+      this.#wake();
+      return;
+    }
+    sender.sendChunk({ kind: chunkKind.next, id, first: true, last: true, bytes: batch.bytes });
+    this.#cursor = {
+      position: { txid: header.maxTxid, checksum: batch.record.postApplyChecksum },
+      segment: batch.segment,
+      offset: batch.record.offset + batch.record.length,
+    };
+  }
+
+  /** Sends from the log until it no longer leads on from what was sent: it was reset, cut short or damaged. */
+  async #follow(): Promise<void> {
+    const { database, sender, id } = this.#options;
+    const { log } = database.parts;
+    sender.sendControl({ type: 'following', id });
+    while (this.#cursor && this.#isRunning) {
+      let next: ReturnType<typeof log.next>;
+      try {
+        next = log.next(this.#cursor);
+      } catch (error) {
+        if (!(error instanceof SkeinError && error.code === 'LOG_CORRUPT')) throw error;
+        this.#distrusted = true;
+        return;
+      }
+      if (next) {
+        await sender.sendPieces(chunkKind.next, id, readRecord(next));
+        this.#cursor = next.after;
+        continue;
+      }
+      if (!positionsEqual(log.tail, this.#cursor.position)) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+    }
+  }
+
+  /** Sends a state that the replica can take from whatever it has. Returns the place in the log after it. */
+  async #resync(from: Position | undefined): Promise<LogCursor | undefined> {
+    const { database, sender, id, nodeId, spoolDirectory, notice } = this.#options;
+    const theirs = from && (await this.#compare());
+    const pinned = await database.pin();
+    const { position } = pinned;
+    const spool = new Spool(join(spoolDirectory, `${database.name}-${id}-${position.txid}-${Math.trunc(performance.now())}`));
+    const input = { ...pinned, nodeId, timestampMs: wallClockMs() };
+    // A file of TXID 1 is a snapshot by definition, so it holds all pages.
+    const changedOnly = theirs !== undefined && position.txid > 1 && theirs.pageSize === database.pageSize;
+    const inPlace = theirs?.pageSize === database.pageSize;
+    notice('sending a database', { database: database.name, what: changedOnly ? 'the pages that differ' : 'all pages' });
+    const write = (chunk: Uint8Array) => spool.write(chunk);
+    const writing = (changedOnly ? writeChangedPages(input, theirs, write, this.#abort.signal) : writeSnapshot(input, write, this.#abort.signal))
+      .then(
+        () => spool.end(),
+        (error: unknown) => spool.fail(error),
+      )
+      .finally(() => pinned.release());
+    try {
+      const kind = inPlace ? chunkKind.changed : chunkKind.snapshot;
+      await sender.sendPieces(kind, id, spool.chunks(chunkBytesMax, this.#abort.signal));
+    } finally {
+      await writing;
+      spool.close();
+    }
+    return database.parts.log.find(position);
+  }
+
+  async #compare(): Promise<PageChecksums> {
+    const { sender, id } = this.#options;
+    const { promise, resolve, reject } = Promise.withResolvers<PageChecksums>();
+    const ended = () => reject(this.#abort.signal.reason);
+    this.#abort.signal.addEventListener('abort', ended, { once: true });
+    this.#replicaPageChecksums = resolve;
+    sender.sendControl({ type: 'compare', id });
+    try {
+      return await promise;
+    } finally {
+      this.#abort.signal.removeEventListener('abort', ended);
+      this.#replicaPageChecksums = undefined;
+    }
+  }
+}
+
+function* readRecord({ record, segment }: NonNullable<ReturnType<PrimaryDatabase['parts']['log']['next']>>): Generator<Uint8Array> {
+  assert(record.length > 0, 'a record has bytes');
+  const buffer = Buffer.allocUnsafe(Math.min(chunkBytesMax, record.length));
+  for (let done = 0; done < record.length; ) {
+    const length = Math.min(buffer.length, record.length - done);
+    segment.read(buffer, length, record.offset + done);
+    done += length;
+    yield buffer.subarray(0, length);
+  }
+}

@@ -1,0 +1,76 @@
+import { SkeinError } from '../base/errors.ts';
+import type { ReplicaApply, ReplicaDatabase } from '../database/replica-database.ts';
+import type { DatabaseInstall, ReplicaSet } from '../database/replica-set.ts';
+import type { Position } from '../ltx/position.ts';
+import { type Chunk, chunkKind } from './protocol.ts';
+
+/** Puts the chunks of one database together, and has each LTX file applied when its last chunk is there. */
+export class DatabaseReceiver {
+  readonly name: string;
+  readonly #set: ReplicaSet;
+  /** Whether the primary sends each transaction as it comes, and no whole state any more. */
+  isFollowing = false;
+  #apply: ReplicaApply | undefined;
+  #install: DatabaseInstall | undefined;
+
+  constructor(set: ReplicaSet, name: string) {
+    this.#set = set;
+    this.name = name;
+  }
+
+  get database(): ReplicaDatabase | undefined {
+    return this.#set.get(this.name);
+  }
+
+  /**
+   * Takes the next chunk. Returns the new position after a file's last one. Rejects with `LTX_INVALID`,
+   * `POSITION_MISMATCH`, `PROTOCOL_INVALID` or the system's error; nothing of the file counts then.
+   */
+  async take(chunk: Chunk): Promise<Position | undefined> {
+    try {
+      if (chunk.first) await this.#begin(chunk);
+      const target = this.#apply ?? this.#install;
+      if (!target) throw new SkeinError('PROTOCOL_INVALID', `The primary sent a piece of ${this.name} without its beginning.`);
+      target.push(chunk.bytes);
+      return chunk.last ? await this.#finish() : undefined;
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+  }
+
+  abort(): void {
+    this.#apply?.abort();
+    this.#install?.abort();
+    this.#apply = undefined;
+    this.#install = undefined;
+  }
+
+  async #begin(chunk: Chunk): Promise<void> {
+    this.abort();
+    if (chunk.kind === chunkKind.snapshot) {
+      // Pages of another size cannot go into the file that is here.
+      if (this.database) await this.#set.drop(this.name);
+      this.#install = this.#set.beginInstall(this.name);
+      return;
+    }
+    const { database } = this;
+    if (!database || chunk.kind === chunkKind.checksums) {
+      throw new SkeinError('PROTOCOL_INVALID', `The primary sent changes for ${this.name}, which is not here.`);
+    }
+    await database.recycleIfDue();
+    this.#apply = database.beginApply(chunk.kind === chunkKind.next ? 'next' : 'changed');
+  }
+
+  async #finish(): Promise<Position> {
+    const apply = this.#apply;
+    const install = this.#install;
+    let position: Position | undefined;
+    if (apply) position = apply.finish();
+    else if (install) position = (await install.finish()).position;
+    this.#apply = undefined;
+    this.#install = undefined;
+    if (!position) throw new SkeinError('PROTOCOL_INVALID', `${this.name} ended before it began.`);
+    return position;
+  }
+}

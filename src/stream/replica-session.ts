@@ -1,0 +1,213 @@
+import type { WebSocket } from 'ws';
+import { assert } from '../base/assert.ts';
+import { monotonicMs, wallClockMs } from '../base/clock.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
+import type { PrimaryDatabase } from '../database/primary-database.ts';
+import { formatPosition, type Position, type Txid } from '../ltx/position.ts';
+import { DatabaseFeed } from './database-feed.ts';
+import {
+  chunkKind,
+  decodeChunk,
+  type FromReplica,
+  heartbeatMs,
+  parseFromReplica,
+  type PrimaryMessage,
+  protocolVersion,
+  silenceMaxMs,
+} from './protocol.ts';
+import { SocketSender } from './socket-sender.ts';
+import type { StreamServerOptions } from './stream-server.ts';
+
+/** A replica's list of page checksums is refused beyond this: 2^32 pages do not exist in practice. */
+const checksumsBytesMax = 1 << 30;
+
+type Hello = Extract<FromReplica, { type: 'hello' }>;
+
+/** One replica, as its primary sees it: from its hello to the end of its link. */
+export class ReplicaSession {
+  readonly #options: StreamServerOptions;
+  readonly #socket: WebSocket;
+  readonly #sender: SocketSender;
+  readonly #feeds = new Map<string, DatabaseFeed>();
+  readonly #namesById: string[] = [];
+  /** By database: what the replica has applied and logged. */
+  readonly acknowledged = new Map<string, Position>();
+  #hello: Hello | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #lastHeardMs = monotonicMs();
+  /** Page checksums on their way in. */
+  #incoming: { id: number; pageSize: number; bytes: Buffer; length: number } | undefined;
+
+  constructor(options: StreamServerOptions, socket: WebSocket) {
+    this.#options = options;
+    this.#socket = socket;
+    this.#sender = new SocketSender(socket);
+    socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
+    socket.on('close', () => this.#end());
+    socket.on('error', () => socket.terminate());
+    this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs);
+  }
+
+  get node(): string {
+    return this.#hello?.node ?? '';
+  }
+
+  get region(): string {
+    return this.#hello?.region ?? '';
+  }
+
+  get candidate(): boolean {
+    return this.#hello?.candidate ?? false;
+  }
+
+  get hasSaidHello(): boolean {
+    return this.#hello !== undefined;
+  }
+
+  /** The last transaction sent of a database; undefined when none is being sent. */
+  sentTxid(database: string): Txid | undefined {
+    return this.#feeds.get(database)?.sentTxid;
+  }
+
+  /** Begins to send a database, if the replica has said hello. */
+  feed(database: PrimaryDatabase): void {
+    const hello = this.#hello;
+    if (!hello || this.#feeds.has(database.name)) return;
+    const id = this.#namesById.push(database.name) - 1;
+    if (id > 0xffff) {
+      this.#socket.terminate();
+      return;
+    }
+    const from = this.acknowledged.get(database.name);
+    const { nodeId, notice, spoolDirectory } = this.#options;
+    const options = { database, sender: this.#sender, id, from, spoolDirectory, nodeId, notice: this.#noticeOf(notice) };
+    const feed = new DatabaseFeed(options, hello.distrusted.includes(database.name));
+    this.#feeds.set(database.name, feed);
+    this.#send({ type: 'database', id, name: database.name });
+    feed.run().catch((error: unknown) => {
+      notice('a database could not be sent', { database: database.name, replica: this.node, reason: messageOf(error) });
+      this.#socket.terminate();
+    });
+  }
+
+  drop(name: string): void {
+    this.#feeds.get(name)?.stop();
+    this.#feeds.delete(name);
+    this.acknowledged.delete(name);
+    this.#send({ type: 'drop', name });
+  }
+
+  close(): void {
+    this.#socket.close(1001);
+    this.#end();
+  }
+
+  #noticeOf(notice: StreamServerOptions['notice']): StreamServerOptions['notice'] {
+    return (message, fields) => notice(message, { ...fields, replica: this.node });
+  }
+
+  #end(): void {
+    clearInterval(this.#heartbeat);
+    for (const feed of this.#feeds.values()) feed.stop();
+    this.#feeds.clear();
+    this.#options.ended(this);
+  }
+
+  #beat(): void {
+    if (monotonicMs() - this.#lastHeardMs > silenceMaxMs) {
+      this.#socket.terminate();
+      return;
+    }
+    const positions: Record<string, string> = {};
+    for (const feed of this.#feeds.values()) positions[feed.database.name] = formatPosition(feed.database.position);
+    this.#send({ type: 'heartbeat', clockMs: wallClockMs(), ready: this.#options.identity().ready, positions });
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    this.#lastHeardMs = monotonicMs();
+    try {
+      if (isBinary) this.#receiveChunk(data);
+      else this.#receiveControl(parseFromReplica(data.toString('utf8')));
+    } catch (error) {
+      if (!(error instanceof SkeinError)) throw error;
+      this.#refuse(error);
+    }
+  }
+
+  #receiveControl(message: FromReplica): void {
+    switch (message.type) {
+      case 'hello':
+        this.#begin(message);
+        break;
+      case 'ack':
+        this.acknowledged.set(message.database, message.position);
+        this.#options.acknowledged(this, message.database, message.position);
+        break;
+      case 'checksums':
+        if (message.bytes > checksumsBytesMax) throw new SkeinError('PROTOCOL_INVALID', 'The list of page checksums is too long.');
+        this.#incoming = { id: message.id, pageSize: message.pageSize, bytes: Buffer.allocUnsafe(message.bytes), length: 0 };
+        if (message.bytes === 0) this.#takeChecksums();
+        break;
+      case 'heartbeat':
+        break;
+    }
+  }
+
+  #begin(hello: Hello): void {
+    if (this.#hello) throw new SkeinError('PROTOCOL_INVALID', 'The replica said hello twice.');
+    const { app, node, region, epoch } = this.#options.identity();
+    if (hello.protocol !== protocolVersion) {
+      throw new SkeinError(
+        'PROTOCOL_MISMATCH',
+        `Node ${hello.node} speaks version ${hello.protocol} of the replication protocol, this primary version ${protocolVersion}. Install the same release of Skein on both.`,
+      );
+    }
+    if (hello.app !== app) {
+      throw new SkeinError(
+        'APP_MISMATCH',
+        `Node ${hello.node} runs app ${JSON.stringify(hello.app)}, this primary runs ${JSON.stringify(app)}. Set [lease] primary to a node of its own app.`,
+      );
+    }
+    if (hello.node === node) {
+      throw new SkeinError('APP_MISMATCH', `Two nodes are called ${JSON.stringify(node)}. Give each its own [node] name.`);
+    }
+    this.#hello = hello;
+    for (const [name, position] of Object.entries(hello.databases)) this.acknowledged.set(name, position);
+    this.#send({ type: 'welcome', protocol: protocolVersion, node, region, epoch });
+    this.#options.started(this);
+    // The first heartbeat names every database, so that the replica knows when it has all of them.
+    for (const database of this.#options.databases()) this.feed(database);
+    this.#beat();
+  }
+
+  #receiveChunk(data: Buffer): void {
+    const chunk = decodeChunk(data);
+    const incoming = this.#incoming;
+    if (chunk.kind !== chunkKind.checksums || !incoming || chunk.id !== incoming.id) {
+      throw new SkeinError('PROTOCOL_INVALID', 'The replica sent a chunk that nobody asked for.');
+    }
+    if (incoming.length + chunk.bytes.length > incoming.bytes.length) {
+      throw new SkeinError('PROTOCOL_INVALID', 'The replica sent more page checksums than it said.');
+    }
+    incoming.bytes.set(chunk.bytes, incoming.length);
+    incoming.length += chunk.bytes.length;
+    if (incoming.length === incoming.bytes.length) this.#takeChecksums();
+  }
+
+  #takeChecksums(): void {
+    const incoming = this.#incoming;
+    assert(incoming, 'checksums were announced');
+    this.#incoming = undefined;
+    this.#feeds.get(this.#namesById[incoming.id])?.takeChecksums(incoming.pageSize, incoming.bytes);
+  }
+
+  #refuse(error: SkeinError): void {
+    this.#options.notice('a replica was refused', { replica: this.node, code: error.code, reason: error.message });
+    this.#send({ type: 'refuse', code: error.code, message: error.message });
+    this.#socket.close(1008);
+  }
+
+  #send(message: PrimaryMessage): void {
+    this.#sender.sendControl(message);
+  }
+}

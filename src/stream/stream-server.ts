@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import type { PrimaryDatabase } from '../database/primary-database.ts';
+import type { PrimarySet } from '../database/primary-set.ts';
+import type { Position, Txid } from '../ltx/position.ts';
+import { messageBytesMax } from './protocol.ts';
+import { ReplicaSession } from './replica-session.ts';
+
+export type NodeIdentity = { readonly app: string; readonly node: string; readonly region: string; readonly epoch: number };
+
+export type PrimaryIdentity = NodeIdentity & {
+  /** Whether the release command is done. */
+  readonly ready: boolean;
+};
+
+/** A replica that is connected, or was since this node began to lead. */
+export type KnownReplica = {
+  readonly node: string;
+  readonly region: string;
+  readonly candidate: boolean;
+  readonly connected: boolean;
+  readonly acknowledged: ReadonlyMap<string, Position>;
+};
+
+/** How many replicas that left are remembered. */
+const departedMax = 100;
+
+export type StreamServerOptions = {
+  readonly identity: () => PrimaryIdentity;
+  readonly databases: () => Iterable<PrimaryDatabase>;
+  readonly spoolDirectory: string;
+  readonly nodeId: bigint;
+  readonly notice: (message: string, fields: Record<string, unknown>) => void;
+  started(session: ReplicaSession): void;
+  ended(session: ReplicaSession): void;
+  acknowledged(session: ReplicaSession, database: string, position: Position): void;
+};
+
+export type AckListener = (database: string) => void;
+
+/** The primary's end of all streams: takes over WebSocket upgrades, and knows what each replica has. */
+export class StreamServer {
+  readonly #server = new WebSocketServer({ noServer: true, maxPayload: messageBytesMax, perMessageDeflate: false });
+  readonly #sessions = new Set<ReplicaSession>();
+  readonly #departed = new Map<string, ReplicaSession>();
+  readonly #ackListeners = new Set<AckListener>();
+  readonly #options: StreamServerOptions;
+  readonly #set: PrimarySet;
+
+  constructor(
+    set: PrimarySet,
+    options: Omit<StreamServerOptions, 'databases' | 'started' | 'ended' | 'acknowledged'>,
+  ) {
+    this.#set = set;
+    const { notice } = options;
+    this.#options = {
+      ...options,
+      databases: () => set.all(),
+      started: (session) => {
+        // A replica that lost its link without telling comes back before its old session has timed out.
+        for (const other of this.#sessions) if (other !== session && other.node === session.node) other.close();
+        notice('a replica connected', { replica: session.node, region: session.region });
+      },
+      ended: (session) => {
+        if (this.#sessions.delete(session) && session.hasSaidHello) {
+          this.#departed.set(session.node, session);
+          if (this.#departed.size > departedMax) this.#departed.delete([...this.#departed.keys()][0]);
+          notice('a replica disconnected', { replica: session.node });
+        }
+        for (const listener of this.#ackListeners) listener('');
+      },
+      acknowledged: (_session, database) => {
+        for (const listener of this.#ackListeners) listener(database);
+      },
+    };
+    set.addListener({
+      added: (database) => {
+        for (const session of this.#sessions) session.feed(database);
+      },
+      dropped: (name) => {
+        for (const session of this.#sessions) session.drop(name);
+      },
+    });
+  }
+
+  /** Takes over a request for an upgrade that has shown the secret. */
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#sessions.add(new ReplicaSession(this.#options, webSocket));
+    });
+  }
+
+  /** Replicas that have said hello. */
+  replicas(): ReplicaSession[] {
+    return [...this.#sessions].filter((session) => session.hasSaidHello);
+  }
+
+  /** Connected replicas, then those that left and did not come back. */
+  known(): KnownReplica[] {
+    const connected = this.replicas();
+    const names = new Set(connected.map((session) => session.node));
+    const departed = [...this.#departed.values()].filter((session) => !names.has(session.node));
+    return [
+      ...connected.map((session) => describe(session, true)),
+      ...departed.map((session) => describe(session, false)),
+    ];
+  }
+
+  /** Called with a database's name at each acknowledgement, and with '' when a replica left. */
+  onAcknowledgement(listener: AckListener): () => void {
+    this.#ackListeners.add(listener);
+    return () => this.#ackListeners.delete(listener);
+  }
+
+  /** Lets every database's log drop what no connected replica needs any more. */
+  enforceLogLimits(): void {
+    for (const database of this.#set.all()) {
+      const sent = this.replicas()
+        .map((session) => session.sentTxid(database.name))
+        .filter((value): value is Txid => value !== undefined);
+      database.parts.log.enforceLimits(sent.length > 0 ? sent.reduce((least, value) => (value < least ? value : least)) : undefined);
+    }
+  }
+
+  stop(): void {
+    for (const session of this.#sessions) session.close();
+    this.#sessions.clear();
+    this.#server.close();
+  }
+}
+
+function describe(session: ReplicaSession, connected: boolean): KnownReplica {
+  const { node, region, candidate, acknowledged } = session;
+  return { node, region, candidate, connected, acknowledged };
+}

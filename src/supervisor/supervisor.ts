@@ -1,0 +1,176 @@
+import { assert } from '../base/assert.ts';
+import { AppProcess, exitCodeOf, type ProcessSpec, type ProcessStatus } from './app-process.ts';
+import { Guard } from './guard.ts';
+import type { OutputStream } from './process-run.ts';
+import { runReleaseCommand } from './release-command.ts';
+
+export type { ProcessSpec, ProcessState, ProcessStatus } from './app-process.ts';
+
+export type SupervisorRole = 'primary' | 'replica' | 'none';
+
+export type SupervisorOptions = {
+  readonly processes: readonly ProcessSpec[];
+  /** The complete environment of the processes; nothing of the node's own is added to it. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly workingDirectory: string;
+  readonly killSignal: NodeJS.Signals;
+  readonly killTimeoutMs: number;
+  /** Takes whole lines, without their newline. When it returns a promise, the process's pipe rests until it settles. */
+  readonly output: (process: string, line: string, stream: OutputStream) => void | Promise<void>;
+  /** Takes what happens to processes, for the node's log. */
+  readonly event: (message: string, fields: Record<string, unknown>) => void;
+  /** The one process is not restarted, and `mainExit` settles with its exit code. */
+  readonly exitWithMain?: boolean;
+};
+
+/** The name of the release command in front of its output. */
+export const releaseName = 'release';
+
+/** Runs the app's processes as the node's role asks, and leaves none behind. `docs/supervisor.md` is its description. */
+export class Supervisor {
+  /** Settles only with `exitWithMain`: with the process's exit code, 128 + n when signal n ended it. */
+  readonly mainExit: Promise<number>;
+  readonly #options: SupervisorOptions;
+  readonly #guard: Guard;
+  readonly #processes: readonly AppProcess[];
+  readonly #stopRequested = new AbortController();
+  #killRelease = new AbortController();
+  #release: Promise<void> | undefined;
+  #role: SupervisorRole = 'none';
+  #requests = 0;
+  #settling: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    assert(!options.exitWithMain || options.processes.length === 1, 'exitWithMain takes exactly one process');
+    this.#options = options;
+    this.#guard = new Guard(options.event);
+    const mainExit = Promise.withResolvers<number>();
+    this.mainExit = mainExit.promise;
+    this.#processes = options.processes.map(
+      (spec) =>
+        new AppProcess({
+          ...options,
+          spec,
+          restart: !options.exitWithMain,
+          guard: this.#guard,
+          // An end that a change of role asked for is not the command's own.
+          exited: (exit, asked) => {
+            const final = !asked || this.#stopRequested.signal.aborted;
+            if (options.exitWithMain && final) mainExit.resolve(exitCodeOf(exit));
+          },
+        }),
+    );
+  }
+
+  /**
+   * Runs the command to its end, with RELEASE_COMMAND=1. Rejects with RELEASE_COMMAND_FAILED when it fails, is not
+   * done after `timeoutMs`, or `signal` aborts.
+   */
+  async runRelease(command: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    assert(this.#release === undefined, 'one release command at a time');
+    const { environment, workingDirectory, killSignal, killTimeoutMs, output, event } = this.#options;
+    this.#killRelease = new AbortController();
+    this.#release = runReleaseCommand(
+      {
+        name: releaseName,
+        command,
+        environment: {
+          ...environment,
+          RELEASE_COMMAND: '1',
+          FLY_PROCESS_GROUP: releaseName,
+          SKEIN_PROCESS: releaseName,
+        },
+        workingDirectory,
+        guard: this.#guard,
+        output: (line, stream) => output(releaseName, line, stream),
+        event,
+      },
+      {
+        timeoutMs,
+        killSignal,
+        killTimeoutMs,
+        stop: AbortSignal.any([signal, this.#stopRequested.signal]),
+        kill: this.#killRelease.signal,
+      },
+    ).finally(() => {
+      this.#release = undefined;
+    });
+    await this.#release;
+  }
+
+  /**
+   * Starts and stops so that exactly the processes of the role run; `none` stops all. Resolves when the stopped ones
+   * are gone and the started ones are spawned. A call while another is under way takes its place: both then resolve
+   * when the last role is reached. Rejects with COMMAND_NOT_FOUND when a program is missing; the other processes
+   * run then. After stop() it does nothing.
+   */
+  setRole(role: SupervisorRole): Promise<void> {
+    if (this.#stopRequested.signal.aborted) return this.#settling ?? Promise.resolve();
+    return this.#settle(role);
+  }
+
+  /** Stops everything: kill signal to each group, SIGKILL after the time-out, then what the guard still finds. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** SIGKILL to every group before this returns; nothing starts again until setRole(). */
+  killNow(): void {
+    this.#killRelease.abort();
+    for (const process of this.#processes) process.killNow();
+    // Collects what was killed. A missing program, reported to the setRole() that met it, is of no interest here.
+    this.#settle('none').catch(() => undefined);
+  }
+
+  status(): readonly ProcessStatus[] {
+    return this.#processes.map((process) => process.status());
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopRequested.abort();
+    const release = this.#release?.catch(() => undefined);
+    await Promise.all([release, this.#settle('none').catch(() => undefined)]);
+    await this.#guard.stop();
+  }
+
+  #settle(role: SupervisorRole): Promise<void> {
+    this.#role = role;
+    this.#requests++;
+    this.#settling ??= this.#followRole();
+    return this.#settling;
+  }
+
+  async #followRole(): Promise<void> {
+    try {
+      for (;;) {
+        // Counted, not compared by role: after killNow() the same role asked for again means a new start.
+        const request = this.#requests;
+        try {
+          await this.#apply(this.#role, request);
+        } catch (error) {
+          if (this.#requests === request) throw error;
+        }
+        if (this.#requests === request) return;
+      }
+    } finally {
+      this.#settling = undefined;
+    }
+  }
+
+  async #apply(role: SupervisorRole, request: number): Promise<void> {
+    const wanted = (process: AppProcess) =>
+      role === 'primary' || (role === 'replica' && process.on === 'all');
+    await Promise.all(this.#processes.filter((process) => !wanted(process)).map((process) => process.stop()));
+    // In the order of the configuration; one that cannot start does not keep the others from it.
+    let failure: unknown;
+    for (const process of this.#processes.filter(wanted)) {
+      if (this.#requests !== request) break;
+      await process.start().catch((error: unknown) => {
+        failure ??= error;
+      });
+    }
+    if (failure !== undefined) throw failure;
+  }
+}
