@@ -5,8 +5,8 @@ import { isSnapshot, type LtxHeader } from '../ltx/header.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatChecksum, formatTxid, type Position } from '../ltx/position.ts';
 import type { DatabaseFiles } from '../sqlite/database-files.ts';
-import type { WalInjector } from '../sqlite/wal-injector.ts';
 import { PageSource } from '../sqlite/page-source.ts';
+import type { WalInjector } from '../sqlite/wal-injector.ts';
 
 /** How an LTX file relates to what the replica has: the next transactions, or the pages that differ from the primary's. */
 export type ApplyMode = 'next' | 'changed';
@@ -43,7 +43,10 @@ export class Applier {
     this.#mode = mode;
     this.#commitBefore = checksums.commit;
     this.#held = Buffer.allocUnsafe(files.pageSize);
-    this.#decoder = new LtxDecoder({ header: (header) => this.#check(header), page: (page, data) => this.#add(page, data) });
+    this.#decoder = new LtxDecoder({
+      header: (header) => this.#check(header),
+      page: (page, data) => this.#add(page, data),
+    });
     checksums.beginUndo();
   }
 
@@ -91,7 +94,10 @@ export class Applier {
 
   #check(header: LtxHeader): void {
     if (header.pageSize !== this.#files.pageSize) {
-      throw new SkeinError('POSITION_MISMATCH', `The primary's pages have ${header.pageSize} bytes, this copy's ${this.#files.pageSize}.`);
+      throw new SkeinError(
+        'POSITION_MISMATCH',
+        `The primary's pages have ${header.pageSize} bytes, this copy's ${this.#files.pageSize}.`,
+      );
     }
     const follows = this.#mode === 'changed' || header.minTxid === this.#from.txid + 1;
     const expected = this.#mode === 'changed' ? this.#checksums.checksum : this.#from.checksum;

@@ -102,11 +102,13 @@ export class Capture {
     if (!index || (index.maxFrame === this.#start.frame && this.#isSameWal(index))) return undefined;
     let { frame } = this.#start;
     if (!this.#isSameWal(index)) {
-      if (!this.#restartAllowed) throw gap(this.#files.path, 'the WAL was restarted before all of it was captured');
+      if (!this.#restartAllowed)
+        throw gap(this.#files.path, 'the WAL was restarted before all of it was captured');
       frame = 0;
     }
     if (index.maxFrame === 0) return undefined;
-    if (index.maxFrame < frame) throw gap(this.#files.path, 'the WAL is shorter than what was captured of it');
+    if (index.maxFrame < frame)
+      throw gap(this.#files.path, 'the WAL is shorter than what was captured of it');
     const commits = this.#countCommits(index, frame);
     const batch = await this.#capture(index, frame, commits);
     this.#restartAllowed = false;
@@ -135,9 +137,16 @@ export class Capture {
     return Math.max(1, this.#frames.countCommits(frame + 1, index.maxFrame));
   }
 
-  async #capture(index: WalIndexHeader, frame: number, commits: number): Promise<LocatedRecord & { bytes: Buffer | undefined }> {
+  async #capture(
+    index: WalIndexHeader,
+    frame: number,
+    commits: number,
+  ): Promise<LocatedRecord & { bytes: Buffer | undefined }> {
     if (!this.#frames.endsAs(index)) {
-      throw new SkeinError('WAL_CORRUPT', `${this.#files.path}-wal does not end as its index says. Check the disk.`);
+      throw new SkeinError(
+        'WAL_CORRUPT',
+        `${this.#files.path}-wal does not end as its index says. Check the disk.`,
+      );
     }
     const tail: Position = this.#log.tail;
     const pages = this.#pagesToShip(index, frame);
@@ -216,5 +225,8 @@ type PagesToShip = {
 };
 
 function gap(path: string, what: string): SkeinError {
-  return new SkeinError('WAL_GAP', `${path}: ${what}. All pages are compared instead; nothing is lost on this node.`);
+  return new SkeinError(
+    'WAL_GAP',
+    `${path}: ${what}. All pages are compared instead; nothing is lost on this node.`,
+  );
 }

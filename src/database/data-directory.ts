@@ -1,4 +1,17 @@
-import { accessSync, constants, fstatSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync, statSync, writeSync, closeSync, readFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { type ByteLocks, platformByteLocks } from '../sqlite/byte-locks.ts';

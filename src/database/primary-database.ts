@@ -43,7 +43,13 @@ export class PrimaryDatabase {
   #commits = 0;
   #closed = false;
 
-  private constructor(context: DatabaseContext, parts: DatabaseParts, files: DatabaseFiles, checksums: PageChecksums, capture: Capture) {
+  private constructor(
+    context: DatabaseContext,
+    parts: DatabaseParts,
+    files: DatabaseFiles,
+    checksums: PageChecksums,
+    capture: Capture,
+  ) {
     this.#context = context;
     this.parts = parts;
     this.files = files;
@@ -61,7 +67,10 @@ export class PrimaryDatabase {
     const files = new DatabaseFiles(parts.path, parts.name);
     try {
       if (!(await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs))) {
-        throw new SkeinError('DATABASE_BUSY', `${parts.name}: another program holds SQLite's checkpoint lock. Is a second replicator running on this file?`);
+        throw new SkeinError(
+          'DATABASE_BUSY',
+          `${parts.name}: another program holds SQLite's checkpoint lock. Is a second replicator running on this file?`,
+        );
       }
       return await PrimaryDatabase.#prove(context, parts, files);
     } catch (error) {
@@ -74,7 +83,11 @@ export class PrimaryDatabase {
    * Where the log's last checksum is the database's, the position is proven. Else, where the WAL still holds all that
    * came after the log, it is captured as if nothing had happened. Else the chain ends here and a new one begins.
    */
-  static async #prove(context: DatabaseContext, parts: DatabaseParts, files: DatabaseFiles): Promise<PrimaryDatabase> {
+  static async #prove(
+    context: DatabaseContext,
+    parts: DatabaseParts,
+    files: DatabaseFiles,
+  ): Promise<PrimaryDatabase> {
     const index = await settledIndex(files);
     const checksums = await scanChecksums(new PageSource(files, index));
     const { log } = parts;
@@ -82,7 +95,13 @@ export class PrimaryDatabase {
     const now = endOf(index, checksums.commit);
     const moved = files.walIndex.backfilled() === index.maxFrame;
     const startAt = (start: CaptureStart, allowed: boolean) =>
-      new PrimaryDatabase(context, parts, files, checksums, new Capture(files, checksums, log, context.nodeId, start, allowed));
+      new PrimaryDatabase(
+        context,
+        parts,
+        files,
+        checksums,
+        new Capture(files, checksums, log, context.nodeId, start, allowed),
+      );
     if (log.isStarted && log.tail.checksum === checksums.checksum) return startAt(now, moved);
     const logged = last && placeAfter(last.header);
     if (logged && logged.salt1 === now.salt1 && logged.salt2 === now.salt2 && logged.frame < now.frame) {
@@ -90,11 +109,14 @@ export class PrimaryDatabase {
     }
     const position = { txid: txid(log.tail.txid + 1), checksum: checksums.checksum };
     if (log.isStarted) {
-      context.notice('the log does not lead to this state of the database; replicas will compare their pages', {
-        database: parts.name,
-        logEnd: formatPosition(log.tail),
-        position: formatPosition(position),
-      });
+      context.notice(
+        'the log does not lead to this state of the database; replicas will compare their pages',
+        {
+          database: parts.name,
+          logEnd: formatPosition(log.tail),
+          position: formatPosition(position),
+        },
+      );
     }
     log.reset(position);
     return startAt(now, moved);
@@ -142,7 +164,11 @@ export class PrimaryDatabase {
       const index = await settledIndex(this.files);
       // A commit after the capture is beyond the state: the source is cut at what was captured.
       const { frame } = this.#capture.at;
-      const source = new PageSource(this.files, { ...index, maxFrame: frame, pageCount: this.#checksums.commit });
+      const source = new PageSource(this.files, {
+        ...index,
+        maxFrame: frame,
+        pageCount: this.#checksums.commit,
+      });
       this.#pins += 1;
       let released = false;
       const release = () => {
@@ -170,7 +196,10 @@ export class PrimaryDatabase {
         await this.#captureNow();
         await this.parts.log.sync();
       } catch (error) {
-        this.#context.notice('the last transactions could not be captured; they are at the next start', { database: this.name, error: messageOf(error) });
+        this.#context.notice('the last transactions could not be captured; they are at the next start', {
+          database: this.name,
+          error: messageOf(error),
+        });
       }
       this.#closed = true;
       await this.#context.checkpointer.release(this.files.path);
@@ -209,7 +238,14 @@ export class PrimaryDatabase {
     this.parts.log.reset(position);
     const start = endOf(index, this.#checksums.commit);
     const moved = this.files.walIndex.backfilled() === index.maxFrame;
-    this.#capture = new Capture(this.files, this.#checksums, this.parts.log, this.#context.nodeId, start, moved);
+    this.#capture = new Capture(
+      this.files,
+      this.#checksums,
+      this.parts.log,
+      this.#context.nodeId,
+      start,
+      moved,
+    );
     this.parts.positionFile.write(position);
     for (const listener of this.#listeners) listener.restarted(position);
     return 1;
@@ -232,7 +268,11 @@ export class PrimaryDatabase {
     const { recycleFrames, notice } = this.#context;
     this.#recycleFromFrame = outcome.kind === 'moved' ? recycleFrames : this.walFrames + recycleFrames;
     if (outcome.kind !== 'moved') {
-      notice('the WAL could not be recycled and grows on; nothing is lost', { database: this.name, frames: this.walFrames, reason: outcome.reason });
+      notice('the WAL could not be recycled and grows on; nothing is lost', {
+        database: this.name,
+        frames: this.walFrames,
+        reason: outcome.reason,
+      });
     }
     this.lastRecycle = outcome;
   }

@@ -1,8 +1,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf, SkeinError } from '../base/errors.ts';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs } from '../base/clock.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
 import { CaptureLoop } from './capture-loop.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, openParts } from './database-parts.ts';
@@ -129,7 +129,8 @@ export class PrimarySet {
     const known = this.#refused.get(name);
     const backoff = known?.backoff ?? new Backoff(retryFirstMs, retryMaxMs);
     this.#refused.set(name, { reason, backoff, retryAtMs: monotonicMs() + backoff.nextMs() });
-    if (known?.reason !== reason) this.#context.notice('this file is not replicated', { database: name, reason });
+    if (known?.reason !== reason)
+      this.#context.notice('this file is not replicated', { database: name, reason });
   }
 
   async #open(name: string): Promise<void> {
@@ -154,7 +155,8 @@ export class PrimarySet {
     if (!database || this.#stopped) return 0;
     try {
       const commits = await database.capture();
-      if (this.#failing.delete(name)) this.#context.notice('the database is captured again', { database: name });
+      if (this.#failing.delete(name))
+        this.#context.notice('the database is captured again', { database: name });
       database.recycleIfDue();
       return commits;
     } catch (error) {
@@ -162,7 +164,11 @@ export class PrimarySet {
       const reason = messageOf(error);
       if (this.#failing.get(name) !== reason) {
         const code = error instanceof SkeinError ? error.code : undefined;
-        this.#context.notice('the database cannot be captured; replicas stand still', { database: name, code, reason });
+        this.#context.notice('the database cannot be captured; replicas stand still', {
+          database: name,
+          code,
+          reason,
+        });
       }
       this.#failing.set(name, reason);
       return 0;

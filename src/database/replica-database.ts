@@ -38,7 +38,12 @@ export class ReplicaDatabase {
   /** Wall-clock time, by the primary's clock, of the last transaction applied. */
   appliedTimestampMs = 0;
 
-  private constructor(context: DatabaseContext, parts: DatabaseParts, files: DatabaseFiles, checksums: PageChecksums) {
+  private constructor(
+    context: DatabaseContext,
+    parts: DatabaseParts,
+    files: DatabaseFiles,
+    checksums: PageChecksums,
+  ) {
     this.#context = context;
     this.parts = parts;
     this.files = files;
@@ -56,7 +61,10 @@ export class ReplicaDatabase {
     const files = new DatabaseFiles(parts.path, parts.name);
     try {
       if (!(await waitForLock(files, 'write', writeLockTimeoutMs))) {
-        throw new SkeinError('DATABASE_BUSY', `${parts.name}: a program holds a write transaction open on this replica. Stop it, then start again.`);
+        throw new SkeinError(
+          'DATABASE_BUSY',
+          `${parts.name}: a program holds a write transaction open on this replica. Stop it, then start again.`,
+        );
       }
       const index = files.walIndex.header() ?? (await repairWalIndexHeader(files));
       assert(index, `the wal-index of ${parts.path} has no valid header`);
@@ -203,10 +211,13 @@ export class ReplicaDatabase {
     const found = log.isStarted ? log.findChecksum(this.#checksums.checksum) : undefined;
     if (!found) {
       if (log.isStarted) {
-        this.#context.notice('this copy is not what its log says; the primary will send the pages that differ', {
-          database: this.name,
-          logEnd: formatPosition(log.tail),
-        });
+        this.#context.notice(
+          'this copy is not what its log says; the primary will send the pages that differ',
+          {
+            database: this.name,
+            logEnd: formatPosition(log.tail),
+          },
+        );
       }
       return;
     }
@@ -228,7 +239,10 @@ export class ReplicaDatabase {
         this.#position = position;
       } catch (error) {
         applier.abort();
-        this.#context.notice('the log is damaged; rolled forward as far as it holds', { database: this.name, error: messageOf(error) });
+        this.#context.notice('the log is damaged; rolled forward as far as it holds', {
+          database: this.name,
+          error: messageOf(error),
+        });
         this.#cutLog();
         break;
       }

@@ -35,7 +35,10 @@ export class SnapshotInstall {
     this.#temporary = join(context.hiddenDirectory, 'tmp', `${basename(parts.path)}.snapshot`);
     rmSync(this.#temporary, { force: true });
     this.#file = openSync(this.#temporary, 'w');
-    this.#decoder = new LtxDecoder({ header: (header) => this.#begin(header), page: (page, data) => this.#add(page, data) });
+    this.#decoder = new LtxDecoder({
+      header: (header) => this.#begin(header),
+      page: (page, data) => this.#add(page, data),
+    });
   }
 
   push(chunk: Uint8Array): void {
@@ -47,7 +50,10 @@ export class SnapshotInstall {
     const { header, trailer } = this.#decoder.end();
     this.#flush();
     if (this.#checksums?.checksum !== trailer.postApplyChecksum) {
-      throw new SkeinError('POSITION_MISMATCH', `The snapshot of ${this.#parts.name} does not have the checksum that it says. It is asked for again.`);
+      throw new SkeinError(
+        'POSITION_MISMATCH',
+        `The snapshot of ${this.#parts.name} does not have the checksum that it says. It is asked for again.`,
+      );
     }
     await sync(this.#file);
     closeSync(this.#file);
@@ -74,7 +80,11 @@ export class SnapshotInstall {
   }
 
   #begin(header: LtxHeader): void {
-    if (!isSnapshot(header)) throw new SkeinError('POSITION_MISMATCH', `${this.#parts.name} is not here yet, and the primary sent no snapshot.`);
+    if (!isSnapshot(header))
+      throw new SkeinError(
+        'POSITION_MISMATCH',
+        `${this.#parts.name} is not here yet, and the primary sent no snapshot.`,
+      );
     this.#header = header;
     this.#checksums = new PageChecksums(header.pageSize);
     this.#buffer = Buffer.alloc(Math.max(bufferBytes, header.pageSize));
@@ -98,7 +108,8 @@ export class SnapshotInstall {
     const { pageSize } = this.#header;
     const length = this.#bufferedPages * pageSize;
     const offset = (this.#firstBuffered - 1) * pageSize;
-    for (let done = 0; done < length; ) done += writeSync(this.#file, this.#buffer, done, length - done, offset + done);
+    for (let done = 0; done < length; )
+      done += writeSync(this.#file, this.#buffer, done, length - done, offset + done);
     this.#bufferedPages = 0;
   }
 }

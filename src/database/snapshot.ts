@@ -32,7 +32,11 @@ function headerOf(input: SnapshotInput, minTxid: number, preApplyChecksum: Check
 }
 
 /** Writes all pages as one LTX snapshot (min TXID 1). The chunks given to `write` are valid only during the call. */
-export async function writeSnapshot(input: SnapshotInput, write: (chunk: Uint8Array) => void, signal: AbortSignal): Promise<void> {
+export async function writeSnapshot(
+  input: SnapshotInput,
+  write: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const encoder = new LtxEncoder(headerOf(input, 1, checksum(0n)), write);
   await encodePages(encoder, input, () => true, signal);
 }

@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import type { DatabaseFiles } from '../sqlite/database-files.ts';
-import { encodeWalIndexHeader, walIndexHeaderBytes, type WalIndexHeader } from '../sqlite/wal-index.ts';
+import { encodeWalIndexHeader, type WalIndexHeader, walIndexHeaderBytes } from '../sqlite/wal-index.ts';
 import { waitForLock } from './lock-wait.ts';
 
 const repairTimeoutMs = 2_000;

@@ -5,7 +5,14 @@ import { assert } from '../base/assert.ts';
 import { wallClockMs } from '../base/clock.ts';
 import { SkeinError } from '../base/errors.ts';
 import type { LtxHeader } from '../ltx/header.ts';
-import { type Checksum, emptyPosition, formatTxid, type Position, positionsEqual, type Txid } from '../ltx/position.ts';
+import {
+  type Checksum,
+  emptyPosition,
+  formatTxid,
+  type Position,
+  positionsEqual,
+  type Txid,
+} from '../ltx/position.ts';
 import { follows, type LogRecord, positionAfter } from './record.ts';
 import { RecordWriter } from './record-writer.ts';
 import { Segment, segmentHeaderBytes } from './segment.ts';
@@ -83,7 +90,11 @@ export class Log {
     return new RecordWriter(segment);
   }
 
-  commit(writer: RecordWriter, header: LtxHeader, postApplyChecksum: Checksum): LocatedRecord & { bytes: Buffer | undefined } {
+  commit(
+    writer: RecordWriter,
+    header: LtxHeader,
+    postApplyChecksum: Checksum,
+  ): LocatedRecord & { bytes: Buffer | undefined } {
     const { tail } = this;
     assert(
       header.minTxid === tail.txid + 1 && header.preApplyChecksum === tail.checksum,
@@ -146,11 +157,17 @@ export class Log {
 
   /** Drops the records after a position that `find` finds. */
   truncateAfter(position: Position): void {
-    while (this.#segments.length > 1 && this.#segments[this.#segments.length - 1].base.txid >= position.txid) {
+    while (
+      this.#segments.length > 1 &&
+      this.#segments[this.#segments.length - 1].base.txid >= position.txid
+    ) {
       this.#segments.pop()?.delete();
     }
     this.#segments.at(-1)?.truncateAfter(position);
-    assert(positionsEqual(this.tail, position), `the log has no position ${formatTxid(position.txid)} to go back to`);
+    assert(
+      positionsEqual(this.tail, position),
+      `the log has no position ${formatTxid(position.txid)} to go back to`,
+    );
   }
 
   /** Waits until the newest segment is on the disk itself. */
@@ -168,7 +185,8 @@ export class Log {
     const olderThanMs = wallClockMs() - this.#limits.retentionMs;
     while (this.#segments.length > 1) {
       const [oldest] = this.#segments;
-      const expired = oldest.newestMs < olderThanMs && (neededAfter === undefined || oldest.end.txid <= neededAfter);
+      const expired =
+        oldest.newestMs < olderThanMs && (neededAfter === undefined || oldest.end.txid <= neededAfter);
       if (!expired && this.bytes <= this.#limits.bytesMax) break;
       this.#segments.shift()?.delete();
       dropped += 1;

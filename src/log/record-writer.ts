@@ -27,7 +27,10 @@ export class RecordWriter {
   /** Takes a copy of the chunk. Throws the system's error when the disk refuses. */
   write(chunk: Uint8Array): void {
     assert(!this.#done, 'a write to a finished record');
-    if (this.#flushed === 0 && recordHeadBytes + (this.#pending?.length ?? 0) + chunk.length <= inMemoryBytesMax) {
+    if (
+      this.#flushed === 0 &&
+      recordHeadBytes + (this.#pending?.length ?? 0) + chunk.length <= inMemoryBytesMax
+    ) {
       this.#pending = this.#pending
         ? Buffer.concat([this.#pending, chunk])
         : Buffer.concat([Buffer.alloc(recordHeadBytes), chunk]);

@@ -66,9 +66,15 @@ export class Segment {
     const holds = read === header.length && header.readUInt32BE(60) === crc32(header.subarray(0, 60));
     if (!holds || header.toString('latin1', 0, 8) !== magic || header.readUInt32BE(8) !== formatVersion) {
       closeSync(file);
-      throw new SkeinError('LOG_CORRUPT', `${path} is not a segment of a Skein log; its history is left out.`);
+      throw new SkeinError(
+        'LOG_CORRUPT',
+        `${path} is not a segment of a Skein log; its history is left out.`,
+      );
     }
-    const base = { txid: txid(Number(header.readBigUInt64BE(16))), checksum: checksum(header.readBigUInt64BE(24)) };
+    const base = {
+      txid: txid(Number(header.readBigUInt64BE(16))),
+      checksum: checksum(header.readBigUInt64BE(24)),
+    };
     const segment = new Segment(path, file, base, Number(header.readBigInt64BE(32)));
     for (;;) {
       const record = segment.recordAt(segment.#bytes);
@@ -106,7 +112,8 @@ export class Segment {
     if (length === undefined || length < ltxHeaderBytes + ltxTrailerBytes) return undefined;
     const start = offset + recordHeadBytes;
     const trailer = Buffer.alloc(ltxTrailerBytes);
-    if (readSync(this.#file, trailer, 0, trailer.length, start + length - ltxTrailerBytes) < trailer.length) return undefined;
+    if (readSync(this.#file, trailer, 0, trailer.length, start + length - ltxTrailerBytes) < trailer.length)
+      return undefined;
     try {
       const header = decodeHeader(head.subarray(recordHeadBytes));
       const { postApplyChecksum } = decodeTrailer(trailer);
@@ -121,7 +128,8 @@ export class Segment {
     let offset = segmentHeaderBytes;
     while (offset < this.#bytes) {
       const record = this.recordAt(offset);
-      if (!record) throw new SkeinError('LOG_CORRUPT', `${this.path} has a damaged record at byte ${offset}.`);
+      if (!record)
+        throw new SkeinError('LOG_CORRUPT', `${this.path} has a damaged record at byte ${offset}.`);
       yield record;
       offset = record.offset + record.length;
     }

@@ -5,7 +5,11 @@ import { type ErrorCode, messageOf, SkeinError, systemCodeOf } from '../base/err
 import { formatListenAddress } from '../config/listen-address.ts';
 import { streamPath } from '../stream/protocol.ts';
 
-export type ApiRequest = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly query: URLSearchParams };
+export type ApiRequest = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly query: URLSearchParams;
+};
 export type ApiRoute = (call: ApiRequest) => Promise<void> | void;
 
 export type ApiServerOptions = {
@@ -45,11 +49,16 @@ export class ApiServer {
   constructor(options: ApiServerOptions) {
     this.#options = options;
     this.#secretHash = options.secret === undefined ? undefined : hash(options.secret);
-    this.#server = createServer({ headersTimeout: headersTimeoutMs, requestTimeout: 0 }, (request, response) => {
-      void this.#answer(request, response);
-    });
+    this.#server = createServer(
+      { headersTimeout: headersTimeoutMs, requestTimeout: 0 },
+      (request, response) => {
+        void this.#answer(request, response);
+      },
+    );
     this.#server.maxConnections = connectionsMax;
-    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#upgrade(request, socket, head));
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.#upgrade(request, socket, head),
+    );
   }
 
   /** Throws `PORT_IN_USE`, or the system's error. */
@@ -60,9 +69,21 @@ export class ApiServer {
       const address = formatListenAddress(this.#options.listen);
       const code = systemCodeOf(error);
       if (code === 'EADDRINUSE') {
-        reject(new SkeinError('PORT_IN_USE', `Another program listens on ${address}. Stop it, or set [node] listen to another port.`, { cause: error }));
+        reject(
+          new SkeinError(
+            'PORT_IN_USE',
+            `Another program listens on ${address}. Stop it, or set [node] listen to another port.`,
+            { cause: error },
+          ),
+        );
       } else {
-        reject(new SkeinError('PORT_IN_USE', `Cannot listen on ${address} (${code ?? messageOf(error)}). Set [node] listen to an address of this machine and a port that this user may use.`, { cause: error }));
+        reject(
+          new SkeinError(
+            'PORT_IN_USE',
+            `Cannot listen on ${address} (${code ?? messageOf(error)}). Set [node] listen to an address of this machine and a port that this user may use.`,
+            { cause: error },
+          ),
+        );
       }
     });
     this.#server.listen(port, host, () => resolve());
@@ -90,7 +111,9 @@ export class ApiServer {
   }
 
   #refuseUnknown(path: string, response: ServerResponse): void {
-    const methods = [...this.#options.routes.keys()].filter((key) => key.endsWith(` ${path}`)).map((key) => key.split(' ')[0]);
+    const methods = [...this.#options.routes.keys()]
+      .filter((key) => key.endsWith(` ${path}`))
+      .map((key) => key.split(' ')[0]);
     if (methods.length > 0) {
       response.setHeader('allow', methods.join(', '));
       sendError(response, 405, 'USAGE', `${path} takes ${methods.join(' or ')} only.`);
@@ -102,13 +125,17 @@ export class ApiServer {
 
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (!(error instanceof SkeinError)) {
-      this.#options.failed('a request failed', { path: request.url?.split('?')[0], reason: messageOf(error) });
+      this.#options.failed('a request failed', {
+        path: request.url?.split('?')[0],
+        reason: messageOf(error),
+      });
     }
     if (response.headersSent) {
       response.destroy();
       return;
     }
-    if (error instanceof SkeinError) sendError(response, statusOf[error.code] ?? 500, error.code, error.message);
+    if (error instanceof SkeinError)
+      sendError(response, statusOf[error.code] ?? 500, error.code, error.message);
     else sendError(response, 500, 'INTERNAL', messageOf(error));
   }
 
@@ -116,8 +143,11 @@ export class ApiServer {
     if (!this.#secretHash) return;
     const given = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
     if (given !== undefined && timingSafeEqual(hash(given), this.#secretHash)) return;
-    const what = given === undefined ? 'This node wants its secret' : 'The secret is not this node\'s';
-    throw new SkeinError('SECRET_WRONG', `${what}: send it as "Authorization: Bearer …". It is [node] secret (SKEIN_NODE_SECRET).`);
+    const what = given === undefined ? 'This node wants its secret' : "The secret is not this node's";
+    throw new SkeinError(
+      'SECRET_WRONG',
+      `${what}: send it as "Authorization: Bearer …". It is [node] secret (SKEIN_NODE_SECRET).`,
+    );
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -128,7 +158,8 @@ export class ApiServer {
       socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
       return;
     }
-    if (new URL(request.url ?? '/', 'http://node').pathname === streamPath) this.#options.upgrade(request, socket, head);
+    if (new URL(request.url ?? '/', 'http://node').pathname === streamPath)
+      this.#options.upgrade(request, socket, head);
     else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
   }
 }
@@ -136,7 +167,11 @@ export class ApiServer {
 /** Answers with JSON and ends the response. */
 export function sendJson(response: ServerResponse, status: number, body: object): void {
   const text = `${JSON.stringify(body)}\n`;
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store' });
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  });
   response.end(text);
 }
 

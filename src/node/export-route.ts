@@ -25,13 +25,16 @@ export class ExportRoute {
   async answer({ response, query }: ApiRequest): Promise<void> {
     const name = query.get('name');
     if (!name) throw new SkeinError('USAGE', 'name required: GET /export?name=app.db');
-    if (this.#running >= exportsMax) throw new SkeinError('DATABASE_BUSY', `${exportsMax} exports run already. Try again when one is done.`);
+    if (this.#running >= exportsMax)
+      throw new SkeinError('DATABASE_BUSY', `${exportsMax} exports run already. Try again when one is done.`);
     this.#running += 1;
     const gone = new AbortController();
     response.on('close', () => gone.abort());
     try {
       const pinned = await this.#replication().pin(name);
-      const spool = new Spool(join(this.#spoolDirectory(), `${name}.export-${Math.trunc(performance.now())}`));
+      const spool = new Spool(
+        join(this.#spoolDirectory(), `${name}.export-${Math.trunc(performance.now())}`),
+      );
       const writing = spoolPages(pinned, spool, gone.signal).finally(() => pinned.release());
       response.writeHead(200, {
         'content-type': 'application/vnd.sqlite3',

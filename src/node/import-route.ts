@@ -1,4 +1,13 @@
-import { createWriteStream, existsSync, openSync, closeSync, fsyncSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  createWriteStream,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
@@ -22,7 +31,10 @@ export class ImportRoute {
   readonly #directory: () => { readonly path: string; readonly hidden: string };
   #running = false;
 
-  constructor(replication: () => Replication, directory: () => { readonly path: string; readonly hidden: string }) {
+  constructor(
+    replication: () => Replication,
+    directory: () => { readonly path: string; readonly hidden: string },
+  ) {
     this.#replication = replication;
     this.#directory = directory;
   }
@@ -31,13 +43,17 @@ export class ImportRoute {
     const name = query.get('name');
     if (!name) throw new SkeinError('USAGE', 'name required: POST /import?name=app.db');
     if (!isDatabaseName(name) || /[/\\\0]/.test(name)) {
-      throw new SkeinError('USAGE', `${JSON.stringify(name)} cannot name a database: it has to end in .db and holds no slash.`);
+      throw new SkeinError(
+        'USAGE',
+        `${JSON.stringify(name)} cannot name a database: it has to end in .db and holds no slash.`,
+      );
     }
     const replication = this.#replication();
     if (replication.role !== 'primary') {
       throw new SkeinError('NOT_PRIMARY', 'This node only reads. Import on the primary.');
     }
-    if (this.#running) throw new SkeinError('DATABASE_BUSY', 'An import runs already. Try again when it is done.');
+    if (this.#running)
+      throw new SkeinError('DATABASE_BUSY', 'An import runs already. Try again when it is done.');
     this.#running = true;
     const received = join(this.#directory().hidden, 'tmp', `${name}.import`);
     try {
@@ -46,9 +62,12 @@ export class ImportRoute {
       sendJson(response, 200, { position: formatPosition(position) });
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOSPC') throw error;
-      throw new SkeinError('DISK_FULL', `There is no room for the import of ${name}. Nothing was changed.`, { cause: error });
+      throw new SkeinError('DISK_FULL', `There is no room for the import of ${name}. Nothing was changed.`, {
+        cause: error,
+      });
     } finally {
-      for (const suffix of ['', '-wal', '-shm', '-journal', '.pages']) rmSync(received + suffix, { force: true });
+      for (const suffix of ['', '-wal', '-shm', '-journal', '.pages'])
+        rmSync(received + suffix, { force: true });
       this.#running = false;
     }
   }
@@ -71,10 +90,18 @@ export class ImportRoute {
 
 async function requireSound(received: string, name: string): Promise<void> {
   const kind = databaseKind(received);
-  const what = { empty: 'is empty', encrypted: 'looks encrypted', other: 'is not an SQLite database', sqlite: undefined }[kind];
+  const what = {
+    empty: 'is empty',
+    encrypted: 'looks encrypted',
+    other: 'is not an SQLite database',
+    sqlite: undefined,
+  }[kind];
   const problem = what ?? (await integrityProblem(received));
   if (problem === undefined) return;
-  throw new SkeinError('IMPORT_INVALID', `What was sent for ${name} ${what ?? `is damaged (${problem})`}. Nothing was changed.`);
+  throw new SkeinError(
+    'IMPORT_INVALID',
+    `What was sent for ${name} ${what ?? `is damaged (${problem})`}. Nothing was changed.`,
+  );
 }
 
 async function copyInto(received: string, path: string, name: string): Promise<void> {
@@ -91,7 +118,11 @@ async function copyInto(received: string, path: string, name: string): Promise<v
     }
     await backup(source, path, { rate: backupPages });
   } catch (error) {
-    throw new SkeinError('DATABASE_BUSY', `${name} could not be replaced (${messageOf(error)}). Another program holds a write transaction: try again.`, { cause: error });
+    throw new SkeinError(
+      'DATABASE_BUSY',
+      `${name} could not be replaced (${messageOf(error)}). Another program holds a write transaction: try again.`,
+      { cause: error },
+    );
   } finally {
     source.close();
   }

@@ -12,7 +12,11 @@ const textMax = 2_000;
 /** Prints through `print` under the name "skein". A field that is named like a secret is never printed. */
 export function createNodeLog(print: OutputPrinter): NodeLog {
   const logger = pino(
-    { base: undefined, timestamp: pino.stdTimeFunctions.isoTime, redact: ['secret', '*.secret', 'authorization'] },
+    {
+      base: undefined,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: ['secret', '*.secret', 'authorization'],
+    },
     { write: (line: string) => void print(nodeLogName, asText(line)) },
   );
   return {

@@ -1,16 +1,28 @@
 import { Gauge, Registry } from 'prom-client';
 import type { DatabaseStatus, Replication } from './replication.ts';
 
-type DatabaseGauge = { readonly name: string; readonly help: string; value(database: DatabaseStatus): number };
+type DatabaseGauge = {
+  readonly name: string;
+  readonly help: string;
+  value(database: DatabaseStatus): number;
+};
 
 const databaseGauges: readonly DatabaseGauge[] = [
-  { name: 'skein_database_txid', help: 'Transactions that the database holds.', value: ({ position }) => position.txid },
+  {
+    name: 'skein_database_txid',
+    help: 'Transactions that the database holds.',
+    value: ({ position }) => position.txid,
+  },
   {
     name: 'skein_database_lag_seconds',
     help: 'How far this node is behind the primary; NaN before its first sync.',
     value: ({ lagMs }) => (lagMs === undefined ? Number.NaN : lagMs / 1000),
   },
-  { name: 'skein_database_wal_frames', help: 'Frames in the write-ahead log.', value: ({ walFrames }) => walFrames },
+  {
+    name: 'skein_database_wal_frames',
+    help: 'Frames in the write-ahead log.',
+    value: ({ walFrames }) => walFrames,
+  },
   { name: 'skein_database_log_bytes', help: 'Size of the LTX log.', value: ({ logBytes }) => logBytes },
   {
     name: 'skein_database_recycle_pause_seconds',
@@ -23,7 +35,10 @@ const databaseGauges: readonly DatabaseGauge[] = [
 export class NodeMetrics {
   readonly registry = new Registry();
 
-  constructor(replication: () => Replication, labels: { readonly app: string; readonly node: string; readonly region: string }) {
+  constructor(
+    replication: () => Replication,
+    labels: { readonly app: string; readonly node: string; readonly region: string },
+  ) {
     const registers = [this.registry];
     this.registry.setDefaultLabels(labels);
     new Gauge({
@@ -48,7 +63,11 @@ export class NodeMetrics {
       help: 'Replicas connected to this primary.',
       registers,
       collect() {
-        this.set(replication().replicas().filter(({ connected }) => connected).length);
+        this.set(
+          replication()
+            .replicas()
+            .filter(({ connected }) => connected).length,
+        );
       },
     });
     new Gauge({
@@ -69,7 +88,8 @@ export class NodeMetrics {
         registers,
         collect() {
           this.reset();
-          for (const database of replication().databases()) this.set({ database: database.name }, value(database));
+          for (const database of replication().databases())
+            this.set({ database: database.name }, value(database));
         },
       });
     }

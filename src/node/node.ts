@@ -9,7 +9,7 @@ import { type Leadership, staticLeadership } from '../lease/static-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
-import { ApiServer, type ApiRoute, sendJson } from './api-server.ts';
+import { type ApiRoute, ApiServer, sendJson } from './api-server.ts';
 import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
@@ -101,7 +101,8 @@ export class Node {
       api: config.node.advertise,
       directory: config.database.dir,
     });
-    if (config.sections.length > 0) log.notice('accepted without effect so far', { sections: config.sections.join(', ') });
+    if (config.sections.length > 0)
+      log.notice('accepted without effect so far', { sections: config.sections.join(', ') });
     if (this.#leadership.isPrimary) await this.#lead(this.#directory);
     else await this.#follow(this.#directory);
     this.#started = true;
@@ -130,7 +131,12 @@ export class Node {
   }
 
   async #lead(directory: DataDirectory): Promise<void> {
-    const replication = new PrimaryReplication(this.#context(directory), directory, this.#identity, this.#handlers());
+    const replication = new PrimaryReplication(
+      this.#context(directory),
+      directory,
+      this.#identity,
+      this.#handlers(),
+    );
     this.#replication = replication;
     await replication.start();
     this.#events.leadershipChanged({ isPrimary: true });
@@ -149,7 +155,13 @@ export class Node {
     const { candidate, secret } = this.#config.node;
     const identity = { ...this.#identity, candidate };
     const address = { url: primaryUrl, secret };
-    const replication = new ReplicaReplication(this.#context(directory), directory, identity, address, this.#handlers());
+    const replication = new ReplicaReplication(
+      this.#context(directory),
+      directory,
+      identity,
+      address,
+      this.#handlers(),
+    );
     this.#replication = replication;
     await replication.start();
     const aborted = new Promise<void>((resolve) => {
@@ -206,13 +218,18 @@ export class Node {
       [
         'GET /status',
         ({ response }) =>
-          sendJson(response, 200, statusOf(this.#config, replication(), this.#leadership.epoch, this.#supervisor.status())),
+          sendJson(
+            response,
+            200,
+            statusOf(this.#config, replication(), this.#leadership.epoch, this.#supervisor.status()),
+          ),
       ],
       ['GET /health', ({ response }) => this.#answerHealth(replication(), response)],
       [
         'GET /events',
         ({ request, response }) => {
-          if (!this.#events.add(request, response)) throw new SkeinError('DATABASE_BUSY', 'Too many listeners on this node.');
+          if (!this.#events.add(request, response))
+            throw new SkeinError('DATABASE_BUSY', 'Too many listeners on this node.');
         },
       ],
       [

@@ -8,7 +8,8 @@ import type { PinnedPages } from '../database/pinned-state.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { PrimarySet } from '../database/primary-set.ts';
 import type { Position } from '../ltx/position.ts';
-import { type KnownReplica, type NodeIdentity, StreamServer } from '../stream/stream-server.ts';
+import type { NodeIdentity } from '../stream/node-identity.ts';
+import { type KnownReplica, StreamServer } from '../stream/stream-server.ts';
 import { databaseNotFound } from './database-not-found.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 
@@ -25,7 +26,12 @@ export class PrimaryReplication implements Replication {
   #housekeeping: NodeJS.Timeout | undefined;
   #ready = false;
 
-  constructor(context: DatabaseContext, directory: DataDirectory, identity: NodeIdentity, handlers: ReplicationHandlers) {
+  constructor(
+    context: DatabaseContext,
+    directory: DataDirectory,
+    identity: NodeIdentity,
+    handlers: ReplicationHandlers,
+  ) {
     this.#handlers = handlers;
     this.#set = new PrimarySet(context, directory);
     this.#server = new StreamServer(this.#set, {

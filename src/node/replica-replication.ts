@@ -10,8 +10,8 @@ import type { PinnedPages } from '../database/pinned-state.ts';
 import type { ReplicaDatabase } from '../database/replica-database.ts';
 import { ReplicaSet } from '../database/replica-set.ts';
 import type { Position } from '../ltx/position.ts';
+import type { NodeIdentity } from '../stream/node-identity.ts';
 import { type PrimaryInfo, StreamClient } from '../stream/stream-client.ts';
-import type { NodeIdentity } from '../stream/stream-server.ts';
 import { databaseNotFound } from './database-not-found.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 
@@ -184,7 +184,9 @@ export class ReplicaReplication implements Replication {
     const nowMs = monotonicMs();
     const outOfStepMs = nowMs - this.#inStepAtMs;
     if (!this.#primary || outOfStepMs > inStepMs) return outOfStepMs;
-    const recent = [...this.#applied].filter(([database, { atMs }]) => (name === undefined || name === database) && nowMs - atMs < inStepMs);
+    const recent = [...this.#applied].filter(
+      ([database, { atMs }]) => (name === undefined || name === database) && nowMs - atMs < inStepMs,
+    );
     return Math.max(0, ...recent.map(([, { ageMs }]) => ageMs));
   }
 

@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { PinnedPages } from '../database/pinned-state.ts';
 import type { LtxHeader } from '../ltx/header.ts';
 import type { Checksum, Position } from '../ltx/position.ts';

@@ -11,7 +11,11 @@ const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export async function runNode(config: Config): Promise<number> {
   const stream = openStandardOutput();
   const colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
-  const names = [nodeLogName, ...(config.releaseCommand === undefined ? [] : [releaseName]), ...config.processes.map(({ name }) => name)];
+  const names = [
+    nodeLogName,
+    ...(config.releaseCommand === undefined ? [] : [releaseName]),
+    ...config.processes.map(({ name }) => name),
+  ];
   const print = createOutputPrinter({ names, stream, colour });
   const log = createNodeLog(print);
   const node = new Node(config, { log, process: print });

@@ -4,12 +4,23 @@ import type { ProcessStatus } from '../supervisor/supervisor.ts';
 import type { Replication } from './replication.ts';
 
 /** What GET /status answers. */
-export function statusOf(config: Config, replication: Replication, epoch: number, processes: readonly ProcessStatus[]): object {
+export function statusOf(
+  config: Config,
+  replication: Replication,
+  epoch: number,
+  processes: readonly ProcessStatus[],
+): object {
   const databases = replication.databases().map((database) => {
     const { txid, checksum } = database.position;
     const problem = replication.problems().get(database.name);
     const lagMs = database.lagMs === undefined ? null : Math.round(database.lagMs * 10) / 10;
-    const status = { txid: formatTxid(txid), checksum: formatChecksum(checksum), lagMs, walBytes: database.walBytes, logBytes: database.logBytes };
+    const status = {
+      txid: formatTxid(txid),
+      checksum: formatChecksum(checksum),
+      lagMs,
+      walBytes: database.walBytes,
+      logBytes: database.logBytes,
+    };
     return [database.name, problem === undefined ? status : { ...status, problem }] as const;
   });
   const known = new Set(databases.map(([name]) => name));
@@ -29,7 +40,9 @@ export function statusOf(config: Config, replication: Replication, epoch: number
       region,
       candidate,
       connected,
-      acknowledged: Object.fromEntries([...acknowledged].map(([name, position]) => [name, formatPosition(position)])),
+      acknowledged: Object.fromEntries(
+        [...acknowledged].map(([name, position]) => [name, formatPosition(position)]),
+      ),
     })),
     processes,
   };

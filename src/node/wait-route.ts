@@ -13,7 +13,9 @@ const waitersMax = 10_000;
 const waitRequest = z.strictObject({
   database: z.string().min(1).max(200),
   position: z.string().optional(),
-  durability: z.union([z.literal('local'), z.literal('replica'), z.number().int().min(0).max(1_000)]).default('local'),
+  durability: z
+    .union([z.literal('local'), z.literal('replica'), z.number().int().min(0).max(1_000)])
+    .default('local'),
   timeoutMs: z.number().int().min(0).max(timeoutMsMax).default(5_000),
 });
 
@@ -30,7 +32,8 @@ export class WaitRoute {
 
   async answer({ request, response }: ApiRequest): Promise<void> {
     const wait = parseWait(await readBody(request));
-    if (this.#waiters >= waitersMax) throw new SkeinError('WAIT_TIMEOUT', 'Too many requests wait on this node already.');
+    if (this.#waiters >= waitersMax)
+      throw new SkeinError('WAIT_TIMEOUT', 'Too many requests wait on this node already.');
     this.#waiters += 1;
     try {
       const replication = this.#replication();
@@ -46,7 +49,12 @@ export class WaitRoute {
   }
 }
 
-function until(replication: Replication, wait: WaitRequest, position: Position, gone: AbortSignal): Promise<void> {
+function until(
+  replication: Replication,
+  wait: WaitRequest,
+  position: Position,
+  gone: AbortSignal,
+): Promise<void> {
   if (isReached(replication, wait, position)) return Promise.resolve();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const check = () => {
@@ -75,7 +83,10 @@ function isReached(replication: Replication, wait: WaitRequest, position: Positi
   if (local.txid < position.txid) return false;
   if (wait.durability === 'local' || wait.durability === 0) return true;
   if (replication.role !== 'primary') {
-    throw new SkeinError('NOT_PRIMARY', 'Only the primary knows what other nodes hold. Ask it, or wait with durability "local".');
+    throw new SkeinError(
+      'NOT_PRIMARY',
+      'Only the primary knows what other nodes hold. Ask it, or wait with durability "local".',
+    );
   }
   const holders = replication.holders(wait.database, position);
   if (wait.durability === 'replica') return holders.some(({ candidate }) => candidate);
@@ -87,7 +98,11 @@ function parseWait(text: string): WaitRequest {
   try {
     body = JSON.parse(text);
   } catch (error) {
-    throw new SkeinError('USAGE', 'The body is not JSON. Send {"database": "app.db", "durability": "replica", "timeoutMs": 1000}.', { cause: error });
+    throw new SkeinError(
+      'USAGE',
+      'The body is not JSON. Send {"database": "app.db", "durability": "replica", "timeoutMs": 1000}.',
+      { cause: error },
+    );
   }
   const parsed = waitRequest.safeParse(body);
   if (parsed.success) return parsed.data;
@@ -99,7 +114,10 @@ function givenPosition(wait: WaitRequest): Position | undefined {
   if (wait.position === undefined) return undefined;
   const position = parsePosition(wait.position);
   if (position) return position;
-  throw new SkeinError('USAGE', `position: ${JSON.stringify(wait.position)} is not of the form <16 hex digits>/<16 hex digits>.`);
+  throw new SkeinError(
+    'USAGE',
+    `position: ${JSON.stringify(wait.position)} is not of the form <16 hex digits>/<16 hex digits>.`,
+  );
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -2,7 +2,11 @@ import { Worker } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { SkeinError } from '../base/errors.ts';
 
-export type CheckpointRequest = { readonly id: number; readonly verb: 'checkpoint' | 'release'; readonly path: string };
+export type CheckpointRequest = {
+  readonly id: number;
+  readonly verb: 'checkpoint' | 'release';
+  readonly path: string;
+};
 export type CheckpointReply =
   | { readonly id: number; readonly frames: number; readonly moved: number }
   | { readonly id: number; readonly error: string };
@@ -10,7 +14,10 @@ export type CheckpointReply =
 /** Frames in the WAL, and how many of them are in the database file now; -1 each when another checkpointer ran. */
 export type CheckpointResult = { readonly frames: number; readonly moved: number };
 
-type Waiting = { readonly resolve: (result: CheckpointResult) => void; readonly reject: (error: Error) => void };
+type Waiting = {
+  readonly resolve: (result: CheckpointResult) => void;
+  readonly reject: (error: Error) => void;
+};
 
 /** Runs SQLite's own `wal_checkpoint(PASSIVE)` in a thread that starts with the first request. One for all databases. */
 export class Checkpointer {
@@ -34,7 +41,8 @@ export class Checkpointer {
   }
 
   #ask(verb: CheckpointRequest['verb'], path: string): Promise<CheckpointResult> {
-    const worker = (this.#worker ??= this.#start());
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -44,9 +52,12 @@ export class Checkpointer {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL(import.meta.url.replace(/checkpointer\.(ts|js)$/, 'checkpoint-thread.$1')), {
-      resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
-    });
+    const worker = new Worker(
+      new URL(import.meta.url.replace(/checkpointer\.(ts|js)$/, 'checkpoint-thread.$1')),
+      {
+        resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
+      },
+    );
     worker.on('message', (reply: CheckpointReply) => {
       const waiting = this.#waiting.get(reply.id);
       assert(waiting, `an answer to checkpoint ${reply.id}, which nobody asked for`);
@@ -57,7 +68,10 @@ export class Checkpointer {
       }
       const full = /full|disk I\/O/.test(reply.error);
       waiting.reject(
-        new SkeinError(full ? 'DISK_FULL' : 'DATABASE_BUSY', `SQLite could not checkpoint: ${reply.error}. It is tried again.`),
+        new SkeinError(
+          full ? 'DISK_FULL' : 'DATABASE_BUSY',
+          `SQLite could not checkpoint: ${reply.error}. It is tried again.`,
+        ),
       );
     });
     worker.on('error', (error) => {

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { SkeinError, messageOf } from '../base/errors.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
 import { type ByteLocks, platformByteLocks, shmLock } from './byte-locks.ts';
 import { WalIndexReader } from './wal-index.ts';
 

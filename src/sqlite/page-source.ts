@@ -27,7 +27,6 @@ export class PageSource {
   readonly commit: number;
   readonly lockPage: number;
 
-
   constructor(files: DatabaseFiles, index: WalIndexHeader) {
     this.#files = files;
     this.#index = index;

@@ -26,7 +26,13 @@ const nativeBigEndian = endianness() === 'BE';
  * SQLite's walChecksumBytes over `bytes[start, end)`, continued from `checksum`, which is changed in place. The
  * range is a multiple of 8 bytes; it is fast where it is aligned to 4 bytes in its buffer.
  */
-export function addWalChecksum(checksum: WalChecksum, bytes: Buffer, start: number, end: number, bigEndian: boolean): void {
+export function addWalChecksum(
+  checksum: WalChecksum,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  bigEndian: boolean,
+): void {
   let first = checksum.first | 0;
   let second = checksum.second | 0;
   if (bigEndian === nativeBigEndian && (bytes.byteOffset + start) % 4 === 0) {

@@ -44,7 +44,8 @@ export class WalFrames {
     const bytes = this.#buffer;
     const { pageSize } = this.#files;
     // Both the WAL header and a frame's header end in a checksum; a frame's data follows its header.
-    const seedAt = frame === 1 ? walHeaderBytes - seedBytes : frameOffset(frame, pageSize) - pageSize - seedBytes;
+    const seedAt =
+      frame === 1 ? walHeaderBytes - seedBytes : frameOffset(frame, pageSize) - pageSize - seedBytes;
     const frameAt = frameOffset(frame, pageSize);
     if (frame === 1) {
       this.#read(bytes, 0, bytes.length, seedAt, frame);
@@ -89,7 +90,13 @@ export class WalFrames {
 
   /** Whether the WAL's last committed frame ends in the checksum that the wal-index holds for it. */
   endsAs(index: WalIndexHeader): boolean {
-    this.#read(this.#buffer, 0, frameHeaderBytes, frameOffset(index.maxFrame, this.#files.pageSize), index.maxFrame);
+    this.#read(
+      this.#buffer,
+      0,
+      frameHeaderBytes,
+      frameOffset(index.maxFrame, this.#files.pageSize),
+      index.maxFrame,
+    );
     return (
       this.#buffer.readUInt32BE(16) === index.frameChecksum.first &&
       this.#buffer.readUInt32BE(20) === index.frameChecksum.second
@@ -99,6 +106,9 @@ export class WalFrames {
   #read(into: Buffer, offset: number, length: number, position: number, frame: number): void {
     const read = readSync(this.#files.wal, into, offset, length, position);
     if (read === length) return;
-    throw new SkeinError('WAL_CORRUPT', `${this.#files.path}-wal ends before frame ${frame}, which its index holds.`);
+    throw new SkeinError(
+      'WAL_CORRUPT',
+      `${this.#files.path}-wal ends before frame ${frame}, which its index holds.`,
+    );
   }
 }

@@ -2,11 +2,11 @@ import { readSync, writeSync } from 'node:fs';
 import { assert } from '../base/assert.ts';
 import {
   blockOfFrame,
+  frameBeforeBlock,
   framesInBlock,
   hashSlot,
   hashSlotCount,
   hashTableOffset,
-  frameBeforeBlock,
   pageNumberOffset,
 } from './wal-index.ts';
 

@@ -121,14 +121,18 @@ export class WalIndexReader {
   header(): WalIndexHeader | undefined {
     const head = this.#head;
     if (readSync(this.#shm, head, 0, head.length, 0) < head.length) return undefined;
-    if (head.compare(head, walIndexHeaderBytes, 2 * walIndexHeaderBytes, 0, walIndexHeaderBytes) !== 0) return undefined;
+    if (head.compare(head, walIndexHeaderBytes, 2 * walIndexHeaderBytes, 0, walIndexHeaderBytes) !== 0)
+      return undefined;
     return decodeWalIndexHeader(head, 0);
   }
 
   /** The two copies as they are, for repair. */
   copies(): { first: WalIndexHeader | undefined; second: WalIndexHeader | undefined } {
     readSync(this.#shm, this.#head, 0, this.#head.length, 0);
-    return { first: decodeWalIndexHeader(this.#head, 0), second: decodeWalIndexHeader(this.#head, walIndexHeaderBytes) };
+    return {
+      first: decodeWalIndexHeader(this.#head, 0),
+      second: decodeWalIndexHeader(this.#head, walIndexHeaderBytes),
+    };
   }
 
   /** How many frames a checkpoint has moved into the database file. */

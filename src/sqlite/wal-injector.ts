@@ -5,24 +5,24 @@ import { SkeinError } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
 import { readerLockCount } from './byte-locks.ts';
 import type { DatabaseFiles } from './database-files.ts';
-import { WalIndexBlock } from './wal-index-block.ts';
 import {
   addWalChecksum,
   decodeWalHeader,
   encodeWalHeader,
   frameHeaderBytes,
   frameOffset,
-  walHeaderBytes,
   type WalChecksum,
+  walHeaderBytes,
 } from './wal-format.ts';
 import {
   blockBytes,
   blockOfFrame,
   checkpointInfoOffset,
   encodeWalIndexHeader,
-  walIndexHeaderBytes,
   type WalIndexHeader,
+  walIndexHeaderBytes,
 } from './wal-index.ts';
+import { WalIndexBlock } from './wal-index-block.ts';
 
 const writeBufferBytes = 1 << 20;
 
@@ -78,7 +78,13 @@ export class WalInjector {
     frame.writeUInt32BE(this.#header.salt2, start + 12);
     frame.set(data, start + frameHeaderBytes);
     addWalChecksum(this.#checksum, frame, start, start + 8, this.#header.bigEndian);
-    addWalChecksum(this.#checksum, frame, start + frameHeaderBytes, start + this.#frameBytes, this.#header.bigEndian);
+    addWalChecksum(
+      this.#checksum,
+      frame,
+      start + frameHeaderBytes,
+      start + this.#frameBytes,
+      this.#header.bigEndian,
+    );
     frame.writeUInt32BE(this.#checksum.first, start + 16);
     frame.writeUInt32BE(this.#checksum.second, start + 20);
     this.#bufferedFrames += 1;
@@ -161,7 +167,13 @@ export class WalInjector {
     };
     const bytes = encodeWalHeader(next, this.#checksum);
     writeSync(this.#files.wal, bytes, 0, bytes.length, 0);
-    this.#header = { ...header, bigEndian: false, salt1: next.salt1, salt2: next.salt2, frameChecksum: { ...this.#checksum } };
+    this.#header = {
+      ...header,
+      bigEndian: false,
+      salt1: next.salt1,
+      salt2: next.salt2,
+      frameChecksum: { ...this.#checksum },
+    };
   }
 
   #readWalHeader(): ReturnType<typeof decodeWalHeader> {
@@ -176,7 +188,8 @@ export class WalInjector {
     const firstFrame = this.#nextFrame - this.#bufferedFrames;
     const offset = frameOffset(firstFrame, this.#files.pageSize);
     let written = 0;
-    while (written < length) written += writeSync(this.#files.wal, this.#buffer, written, length - written, offset + written);
+    while (written < length)
+      written += writeSync(this.#files.wal, this.#buffer, written, length - written, offset + written);
     this.#bufferedFrames = 0;
   }
 

@@ -5,12 +5,12 @@ import { SkeinError } from '../base/errors.ts';
 import type { CapturedBatch } from '../database/capture.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { writeChangedPages, writeSnapshot } from '../database/snapshot.ts';
+import { Spool } from '../database/spool.ts';
 import type { LogCursor } from '../log/log.ts';
 import { PageChecksums } from '../ltx/page-checksums.ts';
 import { type Position, positionsEqual, type Txid } from '../ltx/position.ts';
 import { chunkBytesMax, chunkKind } from './protocol.ts';
 import type { SocketSender } from './socket-sender.ts';
-import { Spool } from '../database/spool.ts';
 
 export type FeedOptions = {
   readonly database: PrimaryDatabase;
@@ -71,7 +71,9 @@ export class DatabaseFeed {
         this.#distrusted = false;
         await this.#follow();
         from = this.#cursor?.position;
-        this.#options.notice('the log no longer leads on from what a replica has', { database: database.name });
+        this.#options.notice('the log no longer leads on from what a replica has', {
+          database: database.name,
+        });
       }
     } catch (error) {
       if (this.#isRunning) throw error;
@@ -96,7 +98,10 @@ export class DatabaseFeed {
     const cursor = this.#cursor;
     if (!this.#wake || !cursor) return;
     const { header } = batch.record;
-    const isNext = positionsEqual(cursor.position, { txid: (header.minTxid - 1) as Txid, checksum: header.preApplyChecksum });
+    const isNext = positionsEqual(cursor.position, {
+      txid: (header.minTxid - 1) as Txid,
+      checksum: header.preApplyChecksum,
+    });
     if (!batch.bytes || !isNext || !sender.hasRoom) {
       this.#wake();
       return;
@@ -142,14 +147,23 @@ export class DatabaseFeed {
     const theirs = from && (await this.#compare());
     const pinned = await database.pin();
     const { position } = pinned;
-    const spool = new Spool(join(spoolDirectory, `${database.name}-${id}-${position.txid}-${Math.trunc(performance.now())}`));
+    const spool = new Spool(
+      join(spoolDirectory, `${database.name}-${id}-${position.txid}-${Math.trunc(performance.now())}`),
+    );
     const input = { ...pinned, nodeId, timestampMs: wallClockMs() };
     // A file of TXID 1 is a snapshot by definition, so it holds all pages.
     const changedOnly = theirs !== undefined && position.txid > 1 && theirs.pageSize === database.pageSize;
     const inPlace = theirs?.pageSize === database.pageSize;
-    notice('sending a database', { database: database.name, what: changedOnly ? 'the pages that differ' : 'all pages' });
+    notice('sending a database', {
+      database: database.name,
+      what: changedOnly ? 'the pages that differ' : 'all pages',
+    });
     const write = (chunk: Uint8Array) => spool.write(chunk);
-    const writing = (changedOnly ? writeChangedPages(input, theirs, write, this.#abort.signal) : writeSnapshot(input, write, this.#abort.signal))
+    const writing = (
+      changedOnly
+        ? writeChangedPages(input, theirs, write, this.#abort.signal)
+        : writeSnapshot(input, write, this.#abort.signal)
+    )
       .then(
         () => spool.end(),
         (error: unknown) => spool.fail(error),
@@ -181,7 +195,10 @@ export class DatabaseFeed {
   }
 }
 
-function* readRecord({ record, segment }: NonNullable<ReturnType<PrimaryDatabase['parts']['log']['next']>>): Generator<Uint8Array> {
+function* readRecord({
+  record,
+  segment,
+}: NonNullable<ReturnType<PrimaryDatabase['parts']['log']['next']>>): Generator<Uint8Array> {
   assert(record.length > 0, 'a record has bytes');
   const buffer = Buffer.allocUnsafe(Math.min(chunkBytesMax, record.length));
   for (let done = 0; done < record.length; ) {

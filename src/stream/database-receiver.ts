@@ -30,7 +30,11 @@ export class DatabaseReceiver {
     try {
       if (chunk.first) await this.#begin(chunk);
       const target = this.#apply ?? this.#install;
-      if (!target) throw new SkeinError('PROTOCOL_INVALID', `The primary sent a piece of ${this.name} without its beginning.`);
+      if (!target)
+        throw new SkeinError(
+          'PROTOCOL_INVALID',
+          `The primary sent a piece of ${this.name} without its beginning.`,
+        );
       target.push(chunk.bytes);
       return chunk.last ? await this.#finish() : undefined;
     } catch (error) {
@@ -56,7 +60,10 @@ export class DatabaseReceiver {
     }
     const { database } = this;
     if (!database || chunk.kind === chunkKind.checksums) {
-      throw new SkeinError('PROTOCOL_INVALID', `The primary sent changes for ${this.name}, which is not here.`);
+      throw new SkeinError(
+        'PROTOCOL_INVALID',
+        `The primary sent changes for ${this.name}, which is not here.`,
+      );
     }
     await database.recycleIfDue();
     this.#apply = database.beginApply(chunk.kind === chunkKind.next ? 'next' : 'changed');

@@ -22,7 +22,11 @@ const positionText = z.string().transform((text, context): Position => {
   context.addIssue({ code: 'custom', message: 'not a position' });
   return z.NEVER;
 });
-const databaseName = z.string().min(1).max(200).regex(/^[^/\0]+\.db$/);
+const databaseName = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^[^/\0]+\.db$/);
 const databaseId = z.number().int().min(0).max(0xffff);
 const label = z.string().max(200);
 
@@ -41,12 +45,23 @@ const fromReplica = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('ack'), database: databaseName, position: positionText }),
   /** Answers `compare`: binary checksum chunks of this length follow. */
-  z.object({ type: z.literal('checksums'), id: databaseId, pageSize: z.number().int(), bytes: z.number().int().min(0) }),
+  z.object({
+    type: z.literal('checksums'),
+    id: databaseId,
+    pageSize: z.number().int(),
+    bytes: z.number().int().min(0),
+  }),
   z.object({ type: z.literal('heartbeat') }),
 ]);
 
 const fromPrimary = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('welcome'), protocol: z.number().int(), node: label, region: label, epoch: z.number().int() }),
+  z.object({
+    type: z.literal('welcome'),
+    protocol: z.number().int(),
+    node: label,
+    region: label,
+    epoch: z.number().int(),
+  }),
   /** From here on chunks with this id belong to this database. */
   z.object({ type: z.literal('database'), id: databaseId, name: databaseName }),
   /** Asks for the checksum of every page of the replica's copy. */
@@ -81,9 +96,13 @@ function parse<T>(schema: z.ZodType<T>, text: string): T {
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    throw new SkeinError('PROTOCOL_INVALID', `The other node sent a message that is not of this protocol: ${messageOf(error).slice(0, 200)}`, {
-      cause: error,
-    });
+    throw new SkeinError(
+      'PROTOCOL_INVALID',
+      `The other node sent a message that is not of this protocol: ${messageOf(error).slice(0, 200)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -5,18 +5,29 @@ import { messageOf, SkeinError } from '../base/errors.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { formatPosition, type Position, type Txid } from '../ltx/position.ts';
 import { DatabaseFeed } from './database-feed.ts';
+import type { PrimaryIdentity } from './node-identity.ts';
 import {
   chunkKind,
   decodeChunk,
   type FromReplica,
   heartbeatMs,
-  parseFromReplica,
   type PrimaryMessage,
+  parseFromReplica,
   protocolVersion,
   silenceMaxMs,
 } from './protocol.ts';
 import { SocketSender } from './socket-sender.ts';
-import type { StreamServerOptions } from './stream-server.ts';
+
+export type SessionOptions = {
+  readonly identity: () => PrimaryIdentity;
+  readonly databases: () => Iterable<PrimaryDatabase>;
+  readonly spoolDirectory: string;
+  readonly nodeId: bigint;
+  readonly notice: (message: string, fields: Record<string, unknown>) => void;
+  started(session: ReplicaSession): void;
+  ended(session: ReplicaSession): void;
+  acknowledged(session: ReplicaSession, database: string, position: Position): void;
+};
 
 /** A replica's list of page checksums is refused beyond this: 2^32 pages do not exist in practice. */
 const checksumsBytesMax = 1 << 30;
@@ -25,7 +36,7 @@ type Hello = Extract<FromReplica, { type: 'hello' }>;
 
 /** One replica, as its primary sees it: from its hello to the end of its link. */
 export class ReplicaSession {
-  readonly #options: StreamServerOptions;
+  readonly #options: SessionOptions;
   readonly #socket: WebSocket;
   readonly #sender: SocketSender;
   readonly #feeds = new Map<string, DatabaseFeed>();
@@ -38,7 +49,7 @@ export class ReplicaSession {
   /** Page checksums on their way in. */
   #incoming: { id: number; pageSize: number; bytes: Buffer; length: number } | undefined;
 
-  constructor(options: StreamServerOptions, socket: WebSocket) {
+  constructor(options: SessionOptions, socket: WebSocket) {
     this.#options = options;
     this.#socket = socket;
     this.#sender = new SocketSender(socket);
@@ -80,12 +91,24 @@ export class ReplicaSession {
     }
     const from = this.acknowledged.get(database.name);
     const { nodeId, notice, spoolDirectory } = this.#options;
-    const options = { database, sender: this.#sender, id, from, spoolDirectory, nodeId, notice: this.#noticeOf(notice) };
+    const options = {
+      database,
+      sender: this.#sender,
+      id,
+      from,
+      spoolDirectory,
+      nodeId,
+      notice: this.#noticeOf(notice),
+    };
     const feed = new DatabaseFeed(options, hello.distrusted.includes(database.name));
     this.#feeds.set(database.name, feed);
     this.#send({ type: 'database', id, name: database.name });
     feed.run().catch((error: unknown) => {
-      notice('a database could not be sent', { database: database.name, replica: this.node, reason: messageOf(error) });
+      notice('a database could not be sent', {
+        database: database.name,
+        replica: this.node,
+        reason: messageOf(error),
+      });
       this.#socket.terminate();
     });
   }
@@ -102,7 +125,7 @@ export class ReplicaSession {
     this.#end();
   }
 
-  #noticeOf(notice: StreamServerOptions['notice']): StreamServerOptions['notice'] {
+  #noticeOf(notice: SessionOptions['notice']): SessionOptions['notice'] {
     return (message, fields) => notice(message, { ...fields, replica: this.node });
   }
 
@@ -119,8 +142,14 @@ export class ReplicaSession {
       return;
     }
     const positions: Record<string, string> = {};
-    for (const feed of this.#feeds.values()) positions[feed.database.name] = formatPosition(feed.database.position);
-    this.#send({ type: 'heartbeat', clockMs: wallClockMs(), ready: this.#options.identity().ready, positions });
+    for (const feed of this.#feeds.values())
+      positions[feed.database.name] = formatPosition(feed.database.position);
+    this.#send({
+      type: 'heartbeat',
+      clockMs: wallClockMs(),
+      ready: this.#options.identity().ready,
+      positions,
+    });
   }
 
   #receive(data: Buffer, isBinary: boolean): void {
@@ -144,8 +173,14 @@ export class ReplicaSession {
         this.#options.acknowledged(this, message.database, message.position);
         break;
       case 'checksums':
-        if (message.bytes > checksumsBytesMax) throw new SkeinError('PROTOCOL_INVALID', 'The list of page checksums is too long.');
-        this.#incoming = { id: message.id, pageSize: message.pageSize, bytes: Buffer.allocUnsafe(message.bytes), length: 0 };
+        if (message.bytes > checksumsBytesMax)
+          throw new SkeinError('PROTOCOL_INVALID', 'The list of page checksums is too long.');
+        this.#incoming = {
+          id: message.id,
+          pageSize: message.pageSize,
+          bytes: Buffer.allocUnsafe(message.bytes),
+          length: 0,
+        };
         if (message.bytes === 0) this.#takeChecksums();
         break;
       case 'heartbeat':
@@ -169,7 +204,10 @@ export class ReplicaSession {
       );
     }
     if (hello.node === node) {
-      throw new SkeinError('APP_MISMATCH', `Two nodes are called ${JSON.stringify(node)}. Give each its own [node] name.`);
+      throw new SkeinError(
+        'APP_MISMATCH',
+        `Two nodes are called ${JSON.stringify(node)}. Give each its own [node] name.`,
+      );
     }
     this.#hello = hello;
     for (const [name, position] of Object.entries(hello.databases)) this.acknowledged.set(name, position);
@@ -202,7 +240,11 @@ export class ReplicaSession {
   }
 
   #refuse(error: SkeinError): void {
-    this.#options.notice('a replica was refused', { replica: this.node, code: error.code, reason: error.message });
+    this.#options.notice('a replica was refused', {
+      replica: this.node,
+      code: error.code,
+      reason: error.message,
+    });
     this.#send({ type: 'refuse', code: error.code, message: error.message });
     this.#socket.close(1008);
   }

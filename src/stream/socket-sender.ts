@@ -33,7 +33,11 @@ export class SocketSender {
   }
 
   /** Sends a file that comes in pieces, waiting whenever the other side is slow. Rejects when the link ends. */
-  async sendPieces(kind: ChunkKind, id: number, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+  async sendPieces(
+    kind: ChunkKind,
+    id: number,
+    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  ): Promise<void> {
     let first = true;
     for await (const bytes of pieces) {
       await this.#send(encodeChunk({ kind, id, first, last: false, bytes }));

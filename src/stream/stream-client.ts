@@ -7,6 +7,7 @@ import type { ReplicaDatabase } from '../database/replica-database.ts';
 import type { ReplicaSet } from '../database/replica-set.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
 import { DatabaseReceiver } from './database-receiver.ts';
+import type { NodeIdentity } from './node-identity.ts';
 import {
   chunkBytesMax,
   chunkKind,
@@ -21,7 +22,6 @@ import {
   streamPath,
 } from './protocol.ts';
 import { SocketSender } from './socket-sender.ts';
-import type { NodeIdentity } from './stream-server.ts';
 
 const connectTimeoutMs = 5_000;
 const retryFirstMs = 100;
@@ -29,7 +29,12 @@ const retryMaxMs = 3_000;
 /** Chunks that wait to be applied, after which the socket is not read on. */
 const queuedBytesMax = 4 << 20;
 
-export type PrimaryInfo = { readonly node: string; readonly url: string; readonly region: string; readonly epoch: number };
+export type PrimaryInfo = {
+  readonly node: string;
+  readonly url: string;
+  readonly region: string;
+  readonly epoch: number;
+};
 
 export type StreamClientHandlers = {
   identity(): NodeIdentity & { readonly candidate: boolean };
@@ -47,7 +52,11 @@ export type StreamClientHandlers = {
 };
 
 /** The codes with which a primary refuses for good. */
-const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['SECRET_WRONG', 'APP_MISMATCH', 'PROTOCOL_MISMATCH']);
+const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'SECRET_WRONG',
+  'APP_MISMATCH',
+  'PROTOCOL_MISMATCH',
+]);
 
 /** A replica's end of the stream: stays connected to the primary, applies what it sends, acknowledges. */
 export class StreamClient {
@@ -73,7 +82,9 @@ export class StreamClient {
   async run(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       try {
-        await new Link(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted, () => this.#backoff.reset()).run(this.#abort.signal);
+        await new Link(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted, () =>
+          this.#backoff.reset(),
+        ).run(this.#abort.signal);
       } catch (error) {
         if (this.#abort.signal.aborted) return;
         this.#report(error);
@@ -94,7 +105,10 @@ export class StreamClient {
     const problem = messageOf(error);
     if (problem === this.#lastProblem) return;
     this.#lastProblem = problem;
-    this.#handlers.notice('no link to the primary; reads go on, and it is tried again', { primary: this.#url, reason: problem });
+    this.#handlers.notice('no link to the primary; reads go on, and it is tried again', {
+      primary: this.#url,
+      reason: problem,
+    });
   }
 }
 
@@ -148,7 +162,9 @@ class Link {
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#enqueue(data, isBinary));
     socket.on('close', () => this.#end.resolve());
     socket.on('error', (error) => this.#end.reject(unreachable(this.#url, error)));
-    socket.on('unexpected-response', (_request, response) => this.#end.reject(refusedBy(this.#url, response.statusCode)));
+    socket.on('unexpected-response', (_request, response) =>
+      this.#end.reject(refusedBy(this.#url, response.statusCode)),
+    );
     const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
     try {
       await this.#end.promise;
@@ -173,13 +189,28 @@ class Link {
     const databases: Record<string, string> = {};
     for (const database of this.#set.all()) databases[database.name] = formatPosition(database.position);
     const distrusted = [...this.#distrusted];
-    this.#send({ type: 'hello', protocol: protocolVersion, app, node, region, candidate, epoch, databases, distrusted });
+    this.#send({
+      type: 'hello',
+      protocol: protocolVersion,
+      app,
+      node,
+      region,
+      candidate,
+      epoch,
+      databases,
+      distrusted,
+    });
   }
 
   #beat(): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     if (monotonicMs() - this.#lastHeardMs > silenceMaxMs && !this.#working) {
-      this.#end.reject(new SkeinError('PRIMARY_UNREACHABLE', `The primary at ${this.#url} has been silent for ${silenceMaxMs / 1000} s.`));
+      this.#end.reject(
+        new SkeinError(
+          'PRIMARY_UNREACHABLE',
+          `The primary at ${this.#url} has been silent for ${silenceMaxMs / 1000} s.`,
+        ),
+      );
       return;
     }
     this.#send({ type: 'heartbeat' });
@@ -213,12 +244,14 @@ class Link {
   async #takeChunk(data: Buffer): Promise<void> {
     const chunk = decodeChunk(data);
     const receiver = this.#receivers[chunk.id];
-    if (!receiver) throw new SkeinError('PROTOCOL_INVALID', 'The primary sent a chunk of a database that it never named.');
+    if (!receiver)
+      throw new SkeinError('PROTOCOL_INVALID', 'The primary sent a chunk of a database that it never named.');
     let position: Position | undefined;
     try {
       position = await receiver.take(chunk);
     } catch (error) {
-      const distrust = error instanceof SkeinError && (error.code === 'POSITION_MISMATCH' || error.code === 'LTX_INVALID');
+      const distrust =
+        error instanceof SkeinError && (error.code === 'POSITION_MISMATCH' || error.code === 'LTX_INVALID');
       if (distrust) this.#distrusted.add(receiver.name);
       throw error;
     }
@@ -233,7 +266,12 @@ class Link {
     switch (message.type) {
       case 'welcome':
         this.#established();
-        this.#handlers.connected({ node: message.node, url: this.#url, region: message.region, epoch: message.epoch });
+        this.#handlers.connected({
+          node: message.node,
+          url: this.#url,
+          region: message.region,
+          epoch: message.epoch,
+        });
         break;
       case 'database':
         this.#receivers[message.id] = new DatabaseReceiver(this.#set, message.name);
@@ -263,7 +301,11 @@ class Link {
 
   async #sendChecksums(id: number): Promise<void> {
     const database = this.#receivers[id]?.database;
-    if (!database) throw new SkeinError('PROTOCOL_INVALID', 'The primary asked for the checksums of a database that is not here.');
+    if (!database)
+      throw new SkeinError(
+        'PROTOCOL_INVALID',
+        'The primary asked for the checksums of a database that is not here.',
+      );
     const bytes = database.pageChecksums();
     this.#send({ type: 'checksums', id, pageSize: database.pageSize, bytes: bytes.length });
     if (bytes.length === 0) return;
@@ -296,17 +338,29 @@ function refusal(code: string, message: string): SkeinError {
 
 function refusedBy(url: string, status: number | undefined): SkeinError {
   if (status === 401) {
-    return new SkeinError('SECRET_WRONG', `The primary at ${url} refuses this node's secret. Give all nodes of the app the same [node] secret (SKEIN_NODE_SECRET).`);
+    return new SkeinError(
+      'SECRET_WRONG',
+      `The primary at ${url} refuses this node's secret. Give all nodes of the app the same [node] secret (SKEIN_NODE_SECRET).`,
+    );
   }
   if (status === 421 || status === 503) {
-    return new SkeinError('NOT_PRIMARY', `The node at ${url} is not the primary. Set [lease] primary to the URL of the node that is.`);
+    return new SkeinError(
+      'NOT_PRIMARY',
+      `The node at ${url} is not the primary. Set [lease] primary to the URL of the node that is.`,
+    );
   }
-  return new SkeinError('PRIMARY_UNREACHABLE', `What answers at ${url} is not a Skein node (HTTP status ${status}). Check [lease] primary.`);
+  return new SkeinError(
+    'PRIMARY_UNREACHABLE',
+    `What answers at ${url} is not a Skein node (HTTP status ${status}). Check [lease] primary.`,
+  );
 }
 
 function unreachable(url: string, cause: Error): SkeinError {
-  return new SkeinError('PRIMARY_UNREACHABLE', `The primary at ${url} cannot be reached: ${cause.message || messageOf((cause as { code?: unknown }).code)}.`, {
-    cause,
-  });
+  return new SkeinError(
+    'PRIMARY_UNREACHABLE',
+    `The primary at ${url} cannot be reached: ${cause.message || messageOf((cause as { code?: unknown }).code)}.`,
+    {
+      cause,
+    },
+  );
 }
-

@@ -1,18 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import type { PrimaryDatabase } from '../database/primary-database.ts';
 import type { PrimarySet } from '../database/primary-set.ts';
 import type { Position, Txid } from '../ltx/position.ts';
 import { messageBytesMax } from './protocol.ts';
-import { ReplicaSession } from './replica-session.ts';
-
-export type NodeIdentity = { readonly app: string; readonly node: string; readonly region: string; readonly epoch: number };
-
-export type PrimaryIdentity = NodeIdentity & {
-  /** Whether the release command is done. */
-  readonly ready: boolean;
-};
+import { ReplicaSession, type SessionOptions } from './replica-session.ts';
 
 /** A replica that is connected, or was since this node began to lead. */
 export type KnownReplica = {
@@ -26,31 +18,24 @@ export type KnownReplica = {
 /** How many replicas that left are remembered. */
 const departedMax = 100;
 
-export type StreamServerOptions = {
-  readonly identity: () => PrimaryIdentity;
-  readonly databases: () => Iterable<PrimaryDatabase>;
-  readonly spoolDirectory: string;
-  readonly nodeId: bigint;
-  readonly notice: (message: string, fields: Record<string, unknown>) => void;
-  started(session: ReplicaSession): void;
-  ended(session: ReplicaSession): void;
-  acknowledged(session: ReplicaSession, database: string, position: Position): void;
-};
-
 export type AckListener = (database: string) => void;
 
 /** The primary's end of all streams: takes over WebSocket upgrades, and knows what each replica has. */
 export class StreamServer {
-  readonly #server = new WebSocketServer({ noServer: true, maxPayload: messageBytesMax, perMessageDeflate: false });
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    maxPayload: messageBytesMax,
+    perMessageDeflate: false,
+  });
   readonly #sessions = new Set<ReplicaSession>();
   readonly #departed = new Map<string, ReplicaSession>();
   readonly #ackListeners = new Set<AckListener>();
-  readonly #options: StreamServerOptions;
+  readonly #options: SessionOptions;
   readonly #set: PrimarySet;
 
   constructor(
     set: PrimarySet,
-    options: Omit<StreamServerOptions, 'databases' | 'started' | 'ended' | 'acknowledged'>,
+    options: Omit<SessionOptions, 'databases' | 'started' | 'ended' | 'acknowledged'>,
   ) {
     this.#set = set;
     const { notice } = options;
@@ -59,7 +44,8 @@ export class StreamServer {
       databases: () => set.all(),
       started: (session) => {
         // A replica that lost its link without telling comes back before its old session has timed out.
-        for (const other of this.#sessions) if (other !== session && other.node === session.node) other.close();
+        for (const other of this.#sessions)
+          if (other !== session && other.node === session.node) other.close();
         notice('a replica connected', { replica: session.node, region: session.region });
       },
       ended: (session) => {
@@ -119,7 +105,9 @@ export class StreamServer {
       const sent = this.replicas()
         .map((session) => session.sentTxid(database.name))
         .filter((value): value is Txid => value !== undefined);
-      database.parts.log.enforceLimits(sent.length > 0 ? sent.reduce((least, value) => (value < least ? value : least)) : undefined);
+      database.parts.log.enforceLimits(
+        sent.length > 0 ? sent.reduce((least, value) => (value < least ? value : least)) : undefined,
+      );
     }
   }
 

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const skein = fileURLToPath(new URL('../../bin/skein', import.meta.url));
+const skein = fileURLToPath(new URL('../bin/skein', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'skein-verbs-'));
 const secret = 'a-secret-of-enough-length';
 const bytes = Buffer.alloc(3 * 1024 ** 2, 'SQLite format 3\0 and more ');
