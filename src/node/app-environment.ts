@@ -4,12 +4,16 @@ import { isWildcard } from '../config/listen-address.ts';
 /** The node's own settings do not go to the app: its secret least of all. */
 const ownSettings = /^SKEIN_(?!TEST_)/;
 
+/** Where `bin/skein` has Node.js keep compiled files of Skein's own. */
+const ownCompileCache = /\/node_modules\/\.cache\/skein$/;
+
 /** The complete environment of the app's processes: this process's own, `[env]`, and what the node tells the app. */
 export function appEnvironment(config: Config, inherited: NodeJS.ProcessEnv): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [key, value] of Object.entries(inherited)) {
     if (value !== undefined && !ownSettings.test(key)) environment[key] = value;
   }
+  if (ownCompileCache.test(environment.NODE_COMPILE_CACHE ?? '')) delete environment.NODE_COMPILE_CACHE;
   const { node, database } = config;
   const host = isWildcard(node.listen.host) ? '127.0.0.1' : node.listen.host;
   return {

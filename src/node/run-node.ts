@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { flushCompileCache } from 'node:module';
 import type { Config } from '../config/config.ts';
 import { createOutputPrinter, openStandardOutput } from '../supervisor/process-output.ts';
 import { releaseName } from '../supervisor/supervisor.ts';
@@ -22,7 +23,10 @@ export async function runNode(config: Config): Promise<number> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<number>();
   for (const signal of stopSignals) process.on(signal, () => stop(0));
   try {
-    const started = node.start().then(() => new Promise<never>(() => undefined));
+    const started = node.start().then(() => {
+      flushCompileCache();
+      return new Promise<never>(() => undefined);
+    });
     return await Promise.race([started, stopped, node.mainExit, node.failure]);
   } finally {
     log.notice('the node is stopping');

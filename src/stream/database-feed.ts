@@ -8,7 +8,7 @@ import { writeChangedPages, writeSnapshot } from '../database/snapshot.ts';
 import { Spool } from '../database/spool.ts';
 import type { LogCursor } from '../log/log.ts';
 import { PageChecksums } from '../ltx/page-checksums.ts';
-import { type Position, positionsEqual, type Txid } from '../ltx/position.ts';
+import { emptyPosition, type Position, positionsEqual, type Txid } from '../ltx/position.ts';
 import { chunkBytesMax, chunkKind } from './protocol.ts';
 import type { SocketSender } from './socket-sender.ts';
 
@@ -22,6 +22,8 @@ export type FeedOptions = {
   readonly spoolDirectory: string;
   readonly nodeId: bigint;
   readonly notice: (message: string, fields: Record<string, unknown>) => void;
+  /** The position that the replica is known to hold; undefined while its copy is not on this chain. */
+  known(position: Position | undefined): void;
 };
 
 /**
@@ -32,6 +34,8 @@ export class DatabaseFeed {
   readonly #options: FeedOptions;
   readonly #abort = new AbortController();
   #cursor: LogCursor | undefined;
+  /** The last transaction of this chain that the replica may have by now. */
+  #offered: Txid | undefined;
   #replicaPageChecksums: ((checksums: PageChecksums) => void) | undefined;
   /** Waiting for the next capture, with everything before it sent. */
   #wake: (() => void) | undefined;
@@ -55,22 +59,35 @@ export class DatabaseFeed {
     return this.#cursor?.position.txid;
   }
 
+  /** Whether an acknowledgement can be of this chain: one of a chain before it may still be on its way. */
+  hasOffered(position: Position): boolean {
+    return this.#offered !== undefined && position.txid <= this.#offered;
+  }
+
   /** Runs until `stop` or the link's end. Rejects when the database cannot be sent; the replica connects again then. */
   async run(): Promise<void> {
     const { database } = this.#options;
     const listener = {
       advanced: (batch: CapturedBatch) => this.#advanced(batch),
-      restarted: () => this.#wake?.(),
+      restarted: () => {
+        this.#offered = undefined;
+        this.#options.known(undefined);
+        this.#wake?.();
+      },
     };
     database.addListener(listener);
     let { from } = this.#options;
     try {
       while (this.#isRunning) {
         const known = from && !this.#distrusted ? database.parts.log.find(from) : undefined;
+        // What a replica claims counts only when this log knows it; after a resync, when it is acknowledged.
+        this.#offered = known?.position.txid;
+        this.#options.known(known?.position);
         this.#cursor = known ?? (await this.#resync(from));
         this.#distrusted = false;
-        await this.#follow();
-        from = this.#cursor?.position;
+        if (this.#cursor) await this.#follow();
+        // Whatever it has by now, it has the database.
+        from = this.#cursor?.position ?? from ?? emptyPosition;
         this.#options.notice('the log no longer leads on from what a replica has', {
           database: database.name,
         });
@@ -106,6 +123,7 @@ export class DatabaseFeed {
       this.#wake();
       return;
     }
+    this.#offered = header.maxTxid;
     sender.sendChunk({ kind: chunkKind.next, id, first: true, last: true, bytes: batch.bytes });
     this.#cursor = {
       position: { txid: header.maxTxid, checksum: batch.record.postApplyChecksum },
@@ -129,6 +147,7 @@ export class DatabaseFeed {
         return;
       }
       if (next) {
+        this.#offered = next.after.position.txid;
         await sender.sendPieces(chunkKind.next, id, readRecord(next));
         this.#cursor = next.after;
         continue;
@@ -147,6 +166,7 @@ export class DatabaseFeed {
     const theirs = from && (await this.#compare());
     const pinned = await database.pin();
     const { position } = pinned;
+    this.#offered = position.txid;
     const spool = new Spool(
       join(spoolDirectory, `${database.name}-${id}-${position.txid}-${Math.trunc(performance.now())}`),
     );

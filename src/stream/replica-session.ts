@@ -26,7 +26,8 @@ export type SessionOptions = {
   readonly notice: (message: string, fields: Record<string, unknown>) => void;
   started(session: ReplicaSession): void;
   ended(session: ReplicaSession): void;
-  acknowledged(session: ReplicaSession, database: string, position: Position): void;
+  /** What the replica is known to hold of a database has changed. */
+  acknowledged(session: ReplicaSession, database: string): void;
 };
 
 /** A replica's list of page checksums is refused beyond this: 2^32 pages do not exist in practice. */
@@ -41,9 +42,11 @@ export class ReplicaSession {
   readonly #sender: SocketSender;
   readonly #feeds = new Map<string, DatabaseFeed>();
   readonly #namesById: string[] = [];
-  /** By database: what the replica has applied and logged. */
+  /** By database: what the replica is known to have applied and logged of the chain that this primary has. */
   readonly acknowledged = new Map<string, Position>();
   #hello: Hello | undefined;
+  /** By database: what the replica said that it has. */
+  #claimed = new Map<string, Position>();
   #heartbeat: NodeJS.Timeout | undefined;
   #lastHeardMs = monotonicMs();
   /** Page checksums on their way in. */
@@ -89,7 +92,7 @@ export class ReplicaSession {
       this.#socket.terminate();
       return;
     }
-    const from = this.acknowledged.get(database.name);
+    const from = this.#claimed.get(database.name);
     const { nodeId, notice, spoolDirectory } = this.#options;
     const options = {
       database,
@@ -99,6 +102,7 @@ export class ReplicaSession {
       spoolDirectory,
       nodeId,
       notice: this.#noticeOf(notice),
+      known: (position: Position | undefined) => this.#setAcknowledged(database.name, position),
     };
     const feed = new DatabaseFeed(options, hello.distrusted.includes(database.name));
     this.#feeds.set(database.name, feed);
@@ -117,6 +121,7 @@ export class ReplicaSession {
     this.#feeds.get(name)?.stop();
     this.#feeds.delete(name);
     this.acknowledged.delete(name);
+    this.#claimed.delete(name);
     this.#send({ type: 'drop', name });
   }
 
@@ -169,8 +174,9 @@ export class ReplicaSession {
         this.#begin(message);
         break;
       case 'ack':
-        this.acknowledged.set(message.database, message.position);
-        this.#options.acknowledged(this, message.database, message.position);
+        if (this.#feeds.get(message.database)?.hasOffered(message.position)) {
+          this.#setAcknowledged(message.database, message.position);
+        }
         break;
       case 'checksums':
         if (message.bytes > checksumsBytesMax)
@@ -210,12 +216,18 @@ export class ReplicaSession {
       );
     }
     this.#hello = hello;
-    for (const [name, position] of Object.entries(hello.databases)) this.acknowledged.set(name, position);
+    this.#claimed = new Map(Object.entries(hello.databases));
     this.#send({ type: 'welcome', protocol: protocolVersion, node, region, epoch });
     this.#options.started(this);
     // The first heartbeat names every database, so that the replica knows when it has all of them.
     for (const database of this.#options.databases()) this.feed(database);
     this.#beat();
+  }
+
+  #setAcknowledged(name: string, position: Position | undefined): void {
+    if (position) this.acknowledged.set(name, position);
+    else this.acknowledged.delete(name);
+    this.#options.acknowledged(this, name);
   }
 
   #receiveChunk(data: Buffer): void {
