@@ -6,6 +6,11 @@ const busyCommits = 16;
 const pollMs = 4;
 /** Polls in a row below `busyCommits` after which changes are waited for again. */
 const calmPolls = 8;
+/**
+ * A write is reported before its commit is: SQLite writes the frames, waits for the disk when it is told to, and only
+ * then the wal-index, of which the kernel reports nothing. So a wake that found nothing looks again after these.
+ */
+const secondLooksMs = [1, 1, 2, 4, 8, 16, 32, 64, 128, 256] as const;
 /** A change that no event told of (its directory is watched, but an event queue can overflow) is found after this. */
 const sweepMs = 1_000;
 
@@ -31,6 +36,8 @@ export class CaptureLoop {
   #calm = 0;
   #stopped = false;
   readonly #running = new Map<string, boolean>();
+  /** By database: the second look that is due, and which of them it is. */
+  readonly #secondLooks = new Map<string, { timer: NodeJS.Timeout; look: number }>();
 
   constructor(directory: string, handlers: CaptureLoopHandlers) {
     this.#directory = directory;
@@ -49,6 +56,7 @@ export class CaptureLoop {
     this.#stopped = true;
     clearTimeout(this.#timer);
     clearInterval(this.#sweep);
+    for (const { timer } of this.#secondLooks.values()) clearTimeout(timer);
     this.#unwatch();
   }
 
@@ -57,7 +65,7 @@ export class CaptureLoop {
     const watcher = watch(this.#directory, (event, file) => {
       if (file === null) return;
       if (file.endsWith('-wal')) {
-        void this.#wake(file.slice(0, -4));
+        void this.#wake(file.slice(0, -4), 0);
       } else if (event === 'rename' && isDatabaseName(file)) {
         this.#handlers.changed();
       }
@@ -72,16 +80,20 @@ export class CaptureLoop {
     this.#watcher = undefined;
   }
 
-  /** One capture at a time for each database; a wake during one makes it look once more. */
-  async #wake(name: string): Promise<void> {
+  /**
+   * One capture at a time for each database; a wake during one makes it look once more. `look` is the second look that
+   * comes next if this finds nothing; without it, none does.
+   */
+  async #wake(name: string, look?: number): Promise<void> {
     if (this.#running.has(name)) {
       this.#running.set(name, true);
       return;
     }
     this.#running.set(name, true);
+    let commits = 0;
     while (this.#running.get(name) && !this.#stopped) {
       this.#running.set(name, false);
-      const commits = await this.#handlers.capture(name);
+      commits = await this.#handlers.capture(name);
       if (commits >= busyCommits && this.#watcher) {
         this.#unwatch();
         this.#calm = 0;
@@ -89,6 +101,21 @@ export class CaptureLoop {
       }
     }
     this.#running.delete(name);
+    if (look !== undefined) this.#lookAgain(name, commits > 0 ? undefined : look);
+  }
+
+  /** Plans the second look; undefined: what was reported has been found. */
+  #lookAgain(name: string, look: number | undefined): void {
+    const planned = this.#secondLooks.get(name);
+    if (look !== undefined && planned && planned.look <= look) return;
+    clearTimeout(planned?.timer);
+    this.#secondLooks.delete(name);
+    if (look === undefined || look >= secondLooksMs.length || this.#stopped) return;
+    const timer = setTimeout(() => {
+      this.#secondLooks.delete(name);
+      void this.#wake(name, look + 1);
+    }, secondLooksMs[look]);
+    this.#secondLooks.set(name, { timer, look });
   }
 
   async #poll(): Promise<void> {

@@ -12,7 +12,7 @@ const syncData = promisify(fdatasync);
 /** A transaction open longer than this makes the recycle wait for another time. */
 const writeLockTimeoutMs = 250;
 /** A program that checkpoints by itself may hold CKPT while it waits for WRITE, which is held here. */
-const checkpointLockTimeoutMs = 20;
+const checkpointLockTimeoutMs = 250;
 
 export type RecycleOutcome =
   /** Writers waited for `pauseMs`. */
@@ -66,10 +66,9 @@ async function moveFrames(parts: RecycleParts): Promise<RecycleOutcome> {
   await parts.capture();
   failpoint('recycle:captured');
   files.unlock('checkpoint');
-  let result = { frames: 0, moved: -1 };
   let problem: string | undefined;
   try {
-    result = await parts.checkpointer.checkpoint(files.path);
+    await parts.checkpointer.checkpoint(files.path);
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
@@ -78,7 +77,9 @@ async function moveFrames(parts: RecycleParts): Promise<RecycleOutcome> {
     return { kind: 'failed', reason: 'a program began a checkpoint of its own', pauseMs: 0 };
   }
   if (problem !== undefined) return { kind: 'held-up', reason: problem, pauseMs: 0 };
-  if (result.moved < 0 || result.moved !== result.frames) {
+  // Whoever moved them, a program's checkpoint or ours: no frame has come since the capture.
+  const index = files.walIndex.header();
+  if (!index || files.walIndex.backfilled() !== index.maxFrame) {
     return { kind: 'held-up', reason: 'a reader holds an old snapshot', pauseMs: 0 };
   }
   parts.complete();

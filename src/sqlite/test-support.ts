@@ -40,7 +40,7 @@ export function headerOf(files: DatabaseFiles): WalIndexHeader {
 /** All pages as Skein reads them. */
 export function sourcePages(source: PageSource): Buffer {
   const pages: Uint8Array[] = [];
-  for (let page = 1; page <= source.commit; page += 1) pages.push(source.page(page).slice());
+  for (let page = 1; page <= source.commit; page += 1) pages.push(Uint8Array.from(source.page(page)));
   return Buffer.concat(pages);
 }
 
@@ -49,21 +49,22 @@ export function sqlitePages(connection: DatabaseSync): Buffer {
   return Buffer.from(connection.serialize());
 }
 
-const endMark = '-- end of answer --';
+const endMark = '-- end of answer --\n';
 const answerMs = 20_000;
 
 /** The `sqlite3` program with one database open: SQLite in another process. */
 export class SqliteProgram {
   readonly #child: ChildProcessWithoutNullStreams;
   #output = '';
+  #answered: (() => void) | undefined;
 
   private constructor(path: string) {
-    this.#child = spawn('sqlite3', ['-batch', path]);
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        this.#output += text;
-      });
-    }
+    // Errors go the same way as answers, so that they come in order.
+    this.#child = spawn('sh', ['-c', 'exec sqlite3 -batch "$0" 2>&1', path]);
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.#output += text;
+      if (this.#output.endsWith(endMark)) this.#answered?.();
+    });
   }
 
   static start(context: TestContext, path: string): SqliteProgram {
@@ -74,25 +75,29 @@ export class SqliteProgram {
 
   /** What the program prints for the statements, errors included, without the last newline. */
   async run(sql: string): Promise<string> {
-    this.#child.stdin.write(`${sql}\n.print ${JSON.stringify(endMark)}\n`);
-    const signal = AbortSignal.timeout(answerMs);
-    while (!this.#output.includes(`${endMark}\n`)) {
-      await Promise.race([
-        once(this.#child.stdout, 'data', { signal }),
-        once(this.#child, 'exit', { signal }).then(() => assert(false, 'sqlite3 has ended')),
-      ]);
-    }
-    // An error is printed before the mark, but through another pipe.
-    await new Promise(setImmediate);
-    const answer = this.#output.replace(`${endMark}\n`, '').trimEnd();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#answered = resolve;
+    const timer = setTimeout(() => reject(new Error(`no answer to: ${sql}`)), answerMs);
+    this.#child.stdin.write(`${sql}\n.print ${JSON.stringify(endMark.trimEnd())}\n`);
+    await promise.finally(() => clearTimeout(timer));
+    const answer = this.#output.slice(0, -endMark.length).trimEnd();
     this.#output = '';
     return answer;
   }
 
-  async stop(): Promise<void> {
+  /** Ends it as a program ends: its connection is closed. */
+  stop(): Promise<void> {
+    return this.#end(() => this.#child.stdin.end());
+  }
+
+  kill(): Promise<void> {
+    return this.#end(() => this.#child.kill('SIGKILL'));
+  }
+
+  async #end(ending: () => void): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, 'exit');
-    this.#child.stdin.end();
+    ending();
     await exited;
   }
 }
