@@ -88,6 +88,11 @@ export class Capture {
     this.#restartAllowed = true;
   }
 
+  /** Whether all captured frames are in the database file, and the next writer may overwrite them. */
+  get isRestartAllowed(): boolean {
+    return this.#restartAllowed;
+  }
+
   /** How much of the WAL is captured, and which WAL. */
   get at(): CaptureStart {
     return this.#start;
@@ -111,7 +116,8 @@ export class Capture {
       throw gap(this.#files.path, 'the WAL is shorter than what was captured of it');
     const commits = this.#countCommits(index, frame);
     const batch = await this.#capture(index, frame, commits);
-    this.#restartAllowed = false;
+    // With CKPT held nothing is moved any more: where all of it has been, the next writer may restart the WAL.
+    this.#restartAllowed = this.#files.walIndex.backfilled() === index.maxFrame;
     this.#start = endOf(index, index.pageCount);
     return { ...batch, commits };
   }

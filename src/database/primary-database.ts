@@ -88,12 +88,11 @@ export class PrimaryDatabase {
     parts: DatabaseParts,
     files: DatabaseFiles,
   ): Promise<PrimaryDatabase> {
-    const index = await settledIndex(files);
-    const checksums = await scanChecksums(new PageSource(files, index));
+    const { index, moved, source } = await committedState(files);
+    const checksums = await scanChecksums(source);
     const { log } = parts;
     const last = log.lastRecord;
     const now = endOf(index, checksums.commit);
-    const moved = files.walIndex.backfilled() === index.maxFrame;
     const startAt = (start: CaptureStart, allowed: boolean) =>
       new PrimaryDatabase(
         context,
@@ -157,26 +156,29 @@ export class PrimaryDatabase {
   }
 
   /** Waits until what is committed now is captured, and pins it. */
-  pin(): Promise<PinnedState> {
-    return this.#serial.run(async () => {
+  async pin(): Promise<PinnedState> {
+    // Counted first, so that no recycle begins any more. One that runs needs the queue, so it is waited for outside.
+    this.#pins += 1;
+    let released = false;
+    const release = () => {
+      if (!released) this.#pins -= 1;
+      released = true;
+    };
+    try {
       await this.#recycling;
-      await this.#captureNow();
-      const index = await settledIndex(this.files);
-      // A commit after the capture is beyond the state: the source is cut at what was captured.
-      const { frame } = this.#capture.at;
-      const source = new PageSource(this.files, {
-        ...index,
-        maxFrame: frame,
-        pageCount: this.#checksums.commit,
+      return await this.#serial.run(async () => {
+        await this.#captureNow();
+        const index = await settledIndex(this.files);
+        // A commit after the capture is beyond the state, and frames that are all in the file may be overwritten: the
+        // source is cut at what was captured, or reads the file alone.
+        const maxFrame = this.#capture.isRestartAllowed ? 0 : this.#capture.at.frame;
+        const source = new PageSource(this.files, { ...index, maxFrame, pageCount: this.#checksums.commit });
+        return { source, checksums: this.#checksums.clone(), position: this.position, release };
       });
-      this.#pins += 1;
-      let released = false;
-      const release = () => {
-        if (!released) this.#pins -= 1;
-        released = true;
-      };
-      return { source, checksums: this.#checksums.clone(), position: this.position, release };
-    });
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
@@ -231,13 +233,12 @@ export class PrimaryDatabase {
   }
 
   async #beginAnew(reason: SkeinError): Promise<number> {
-    const index = await settledIndex(this.files);
-    this.#checksums = await scanChecksums(new PageSource(this.files, index));
+    const { index, moved, source } = await committedState(this.files);
+    this.#checksums = await scanChecksums(source);
     const position = { txid: txid(this.position.txid + 1), checksum: this.#checksums.checksum };
     this.#context.notice(reason.message, { database: this.name, position: formatPosition(position) });
     this.parts.log.reset(position);
     const start = endOf(index, this.#checksums.commit);
-    const moved = this.files.walIndex.backfilled() === index.maxFrame;
     this.#capture = new Capture(
       this.files,
       this.#checksums,
@@ -286,4 +287,24 @@ async function settledIndex(files: DatabaseFiles): Promise<WalIndexHeader> {
   const index = files.walIndex.header() ?? (await repairWalIndexHeader(files));
   assert(index, `the wal-index of ${files.path} has no valid header`);
   return index;
+}
+
+type CommittedState = {
+  readonly index: WalIndexHeader;
+  /** Whether all of it is in the database file. The next writer may restart the WAL then, at any moment. */
+  readonly moved: boolean;
+  /** Reads no frame that may be overwritten. */
+  readonly source: PageSource;
+};
+
+/** What is committed now. The caller holds CKPT. */
+async function committedState(files: DatabaseFiles): Promise<CommittedState> {
+  for (;;) {
+    const index = await settledIndex(files);
+    const moved = files.walIndex.backfilled() === index.maxFrame;
+    const after = await settledIndex(files);
+    // A restart between the two reads: it happens once, since only a checkpoint makes the next one possible.
+    if (after.salt1 !== index.salt1 || after.salt2 !== index.salt2) continue;
+    return { index, moved, source: new PageSource(files, moved ? { ...index, maxFrame: 0 } : index) };
+  }
 }

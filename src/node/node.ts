@@ -16,7 +16,7 @@ import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
-import { NodeMetrics } from './node-metrics.ts';
+import type { NodeMetrics } from './node-metrics.ts';
 import { PrimaryReplication } from './primary-replication.ts';
 import { ReplicaReplication } from './replica-replication.ts';
 import type { Replication, ReplicationHandlers } from './replication.ts';
@@ -209,8 +209,7 @@ export class Node {
   #routes(): ReadonlyMap<string, ApiRoute> {
     const replication = () => this.#ready(this.#replication);
     const directory = () => this.#ready(this.#directory);
-    const { app, node } = this.#config;
-    const metrics = new NodeMetrics(replication, { app, node: node.name, region: node.region });
+    let metrics: NodeMetrics | undefined;
     const wait = new WaitRoute(replication);
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
@@ -235,6 +234,7 @@ export class Node {
       [
         'GET /metrics',
         async ({ response }) => {
+          metrics ??= await this.#createMetrics(replication);
           const text = await metrics.registry.metrics();
           response.writeHead(200, { 'content-type': metrics.registry.contentType }).end(text);
         },
@@ -243,6 +243,13 @@ export class Node {
       ['GET /export', (call) => exporting.answer(call)],
       ['POST /import', (call) => importing.answer(call)],
     ]);
+  }
+
+  /** Loaded when it is first asked for: a tenth of the node's memory. */
+  async #createMetrics(replication: () => Replication): Promise<NodeMetrics> {
+    const { NodeMetrics } = await import('./node-metrics.ts');
+    const { app, node } = this.#config;
+    return new NodeMetrics(replication, { app, node: node.name, region: node.region });
   }
 
   #answerHealth(replication: Replication, response: Parameters<ApiRoute>[0]['response']): void {

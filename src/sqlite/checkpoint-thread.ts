@@ -12,8 +12,13 @@ const connections = new Map<string, DatabaseSync>();
 const port = parentPort;
 assert(port, 'checkpoint-thread.ts runs as a worker thread');
 
-port.on('message', (request: CheckpointRequest) => {
-  port.postMessage(answer(request));
+port.on('message', (request: CheckpointRequest | 'end') => {
+  if (request !== 'end') {
+    port.postMessage(answer(request));
+    return;
+  }
+  for (const connection of connections.values()) connection.close();
+  port.close();
 });
 
 function answer(request: CheckpointRequest): CheckpointReply {

@@ -26,7 +26,9 @@ test('all frames are in the database file after a checkpoint that nobody is in t
   assert.ok(readFileSync(path).equals(sqlitePages(app)));
 });
 
-test('frames that a reader may still need from the WAL stay there', { skip: skipWithout('sqlite3') }, async (t) => {
+test('frames that a reader may still need from the WAL stay there', {
+  skip: skipWithout('sqlite3'),
+}, async (t) => {
   const path = join(temporaryDirectory(t), 'a.db');
   const app = newDatabase(t, path);
   const checkpointer = startCheckpointer(t);
@@ -57,7 +59,9 @@ test('requests for several databases at once are each answered', async (t) => {
   const checkpointer = startCheckpointer(t);
   const paths = Array.from({ length: 8 }, (_, index) => join(directory, `${index}.db`));
   for (const path of paths) newDatabase(t, path);
-  const results = await Promise.all(paths.flatMap((path) => [path, path]).map((path) => checkpointer.checkpoint(path)));
+  const results = await Promise.all(
+    paths.flatMap((path) => [path, path]).map((path) => checkpointer.checkpoint(path)),
+  );
   for (const { frames, moved } of results) assert.ok(frames > 0 && moved === frames);
   await Promise.all(paths.map((path) => checkpointer.release(path)));
 });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { SkeinError } from '../base/errors.ts';
@@ -19,9 +20,13 @@ type Waiting = {
   readonly reject: (error: Error) => void;
 };
 
+/** The thread ends after this long without a request: it takes twenty megabytes that an idle node need not have. */
+const idleMs = 5_000;
+
 /** Runs SQLite's own `wal_checkpoint(PASSIVE)` in a thread that starts with the first request. One for all databases. */
 export class Checkpointer {
   #worker: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
   #nextId = 1;
   readonly #waiting = new Map<number, Waiting>();
 
@@ -36,6 +41,7 @@ export class Checkpointer {
   }
 
   async stop(): Promise<void> {
+    clearTimeout(this.#idle);
     await this.#worker?.terminate();
     this.#worker = undefined;
   }
@@ -43,12 +49,20 @@ export class Checkpointer {
   #ask(verb: CheckpointRequest['verb'], path: string): Promise<CheckpointResult> {
     this.#worker ??= this.#start();
     const worker = this.#worker;
+    clearTimeout(this.#idle);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       const request: CheckpointRequest = { id, verb, path };
       worker.postMessage(request);
     });
+  }
+
+  /** The thread closes its connections by SQLite's own means, which keeps the locks of this process's others. */
+  async #end(worker: Worker): Promise<void> {
+    if (this.#worker === worker) this.#worker = undefined;
+    worker.postMessage('end');
+    await once(worker, 'exit');
   }
 
   #start(): Worker {
@@ -62,6 +76,7 @@ export class Checkpointer {
       const waiting = this.#waiting.get(reply.id);
       assert(waiting, `an answer to checkpoint ${reply.id}, which nobody asked for`);
       this.#waiting.delete(reply.id);
+      if (this.#waiting.size === 0) this.#idle = setTimeout(() => void this.#end(worker), idleMs).unref();
       if (!('error' in reply)) {
         waiting.resolve(reply);
         return;

@@ -241,7 +241,11 @@ export class ReplicaSession {
     }
     incoming.bytes.set(chunk.bytes, incoming.length);
     incoming.length += chunk.bytes.length;
-    if (incoming.length === incoming.bytes.length) this.#takeChecksums();
+    if (!chunk.last) return;
+    if (incoming.length < incoming.bytes.length) {
+      throw new SkeinError('PROTOCOL_INVALID', 'The replica sent fewer page checksums than it said.');
+    }
+    this.#takeChecksums();
   }
 
   #takeChecksums(): void {

@@ -26,6 +26,8 @@ import { SocketSender } from './socket-sender.ts';
 const connectTimeoutMs = 5_000;
 const retryFirstMs = 100;
 const retryMaxMs = 3_000;
+/** A link that stood this long was a good one: the next is tried at once. */
+const lastingMs = 5_000;
 /** Chunks that wait to be applied, after which the socket is not read on. */
 const queuedBytesMax = 4 << 20;
 
@@ -81,14 +83,16 @@ export class StreamClient {
   /** Connects, and again whenever the link ends, until `stop`. Never rejects. */
   async run(): Promise<void> {
     while (!this.#abort.signal.aborted) {
+      const startedMs = monotonicMs();
       try {
-        await new Link(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted, () =>
-          this.#backoff.reset(),
-        ).run(this.#abort.signal);
+        const link = new Link(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted);
+        await link.run(this.#abort.signal);
       } catch (error) {
         if (this.#abort.signal.aborted) return;
         this.#report(error);
       }
+      // A link that fails as soon as it stands is no reason to hurry.
+      if (monotonicMs() - startedMs > lastingMs) this.#backoff.reset();
       await sleep(this.#backoff.nextMs(), this.#abort.signal);
     }
   }
@@ -117,7 +121,6 @@ class Link {
   readonly #set: ReplicaSet;
   readonly #handlers: StreamClientHandlers;
   readonly #distrusted: Set<string>;
-  readonly #established: () => void;
   readonly #url: string;
   readonly #socket: WebSocket;
   readonly #sender: SocketSender;
@@ -137,13 +140,11 @@ class Link {
     set: ReplicaSet,
     handlers: StreamClientHandlers,
     distrusted: Set<string>,
-    established: () => void,
   ) {
     this.#url = url;
     this.#set = set;
     this.#handlers = handlers;
     this.#distrusted = distrusted;
-    this.#established = established;
     this.#socket = new WebSocket(new URL(streamPath, url.replace(/^http/, 'ws')), {
       headers: secret === undefined ? {} : { authorization: `Bearer ${secret}` },
       handshakeTimeout: connectTimeoutMs,
@@ -265,7 +266,6 @@ class Link {
   async #takeControl(message: FromPrimary): Promise<void> {
     switch (message.type) {
       case 'welcome':
-        this.#established();
         this.#handlers.connected({
           node: message.node,
           url: this.#url,
