@@ -14,6 +14,7 @@ import { PageSource } from '../sqlite/page-source.ts';
 import { frameHeaderBytes, frameOffset, walHeaderBytes } from '../sqlite/wal-format.ts';
 import { WalFrames } from '../sqlite/wal-frames.ts';
 import type { WalIndexHeader } from '../sqlite/wal-index.ts';
+import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 /** The wal-index is copied within nanoseconds; a header that differs this often is not in progress but broken off. */
 const headerTriesMax = 200;
@@ -24,6 +25,9 @@ export function placeAfter(header: LtxHeader): CaptureStart | undefined {
   const frame = (header.walOffset + header.walSize - walHeaderBytes) / (frameHeaderBytes + header.pageSize);
   return { frame, salt1: header.walSalt1, salt2: header.walSalt2, change: undefined, commit: header.commit };
 }
+
+/** A writer that lives, and was only interrupted, lets go of WRITE soon; it is looked for again at the next run. */
+const writerTimeoutMs = 20;
 
 export type CapturedBatch = LocatedRecord & {
   /** The LTX file itself when it is small. */
@@ -103,7 +107,7 @@ export class Capture {
    * Throws `WAL_GAP`, `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
    */
   async run(): Promise<CapturedBatch | undefined> {
-    const index = this.settledHeader();
+    const index = this.settledHeader() ?? (await repairWalIndexHeader(this.#files, writerTimeoutMs));
     if (!index || (index.maxFrame === this.#start.frame && this.#isSameWal(index))) return undefined;
     let { frame } = this.#start;
     if (!this.#isSameWal(index)) {

@@ -2,6 +2,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -10,11 +11,13 @@ import {
   rmSync,
   statfsSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { type ByteLocks, platformByteLocks } from '../sqlite/byte-locks.ts';
+import { requireSqlite } from '../sqlite/database-files.ts';
 
 /** File systems of other machines, by the `f_type` that statfs(2) lists; their locks or shared memory cannot be trusted. */
 const networkFileSystems: ReadonlyMap<number, string> = new Map([
@@ -28,6 +31,10 @@ const networkFileSystems: ReadonlyMap<number, string> = new Map([
 ]);
 
 const hiddenName = '.skein';
+/** There from an orderly stop to the next start. */
+const stoppedMark = 'stopped';
+/** Which start of the machine the last node ran under. */
+const bootName = 'boot';
 
 /**
  * The directory of the app's databases, owned by one node at a time through a lock that ends with the process. Skein's
@@ -36,14 +43,21 @@ const hiddenName = '.skein';
 export class DataDirectory {
   readonly path: string;
   readonly hidden: string;
+  /**
+   * Whether the machine itself went down under the last node here. Only then can a database have lost transactions that
+   * the log still has (a power cut under `synchronous=NORMAL`); after any other end, what differs is newer.
+   */
+  readonly machineWentDown: boolean;
   readonly #lockFile: number;
 
-  /** Throws `DIRECTORY_NOT_WRITABLE`, `LOCKS_UNSUPPORTED`, `DIRECTORY_IN_USE`. */
+  /** Throws `DIRECTORY_NOT_WRITABLE`, `LOCKS_UNSUPPORTED`, `DIRECTORY_IN_USE`, and what `requireSqlite` does. */
   constructor(path: string) {
     this.path = path;
     this.hidden = join(path, hiddenName);
     const locks = platformByteLocks();
     refuseNetwork(path);
+    // All files before anything is changed: a start that is refused leaves the directory as it was.
+    for (const name of databaseNamesIn(path)) requireSqlite(join(path, name), name);
     try {
       mkdirSync(join(this.hidden, 'log'), { recursive: true });
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -56,6 +70,14 @@ export class DataDirectory {
       );
     }
     this.#own(locks);
+    const mark = join(this.hidden, stoppedMark);
+    const boot = join(this.hidden, bootName);
+    const lastBoot = existsSync(boot) ? readFileSync(boot, 'utf8') : undefined;
+    const thisBoot = bootId();
+    this.machineWentDown =
+      !existsSync(mark) && lastBoot !== undefined && thisBoot !== undefined && lastBoot !== thisBoot;
+    rmSync(mark, { force: true });
+    if (thisBoot !== undefined) writeFileSync(boot, thisBoot);
     // What an earlier run was receiving when it died is of no use to anybody.
     rmSync(join(this.hidden, 'tmp'), { recursive: true, force: true });
     mkdirSync(join(this.hidden, 'tmp'));
@@ -63,11 +85,7 @@ export class DataDirectory {
 
   /** The names of all databases that have a first page, sorted. */
   databaseNames(): string[] {
-    const names = readdirSync(this.path, { withFileTypes: true })
-      .filter((entry) => isDatabaseName(entry.name) && (entry.isFile() || entry.isSymbolicLink()))
-      .map((entry) => entry.name)
-      .filter((name) => sizeOf(join(this.path, name)) > 0);
-    return names.sort();
+    return databaseNamesIn(this.path);
   }
 
   /** The databases that have a log here, whether or not their file still exists. */
@@ -84,6 +102,11 @@ export class DataDirectory {
 
   removeLog(name: string): void {
     rmSync(join(this.hidden, 'log', name), { recursive: true, force: true });
+  }
+
+  /** Says that everything was captured and closed. */
+  markStopped(): void {
+    closeSync(openSync(join(this.hidden, stoppedMark), 'w'));
   }
 
   close(): void {
@@ -114,6 +137,26 @@ export class DataDirectory {
       throw locksUnsupported(this.path, systemCodeOf(error) ?? messageOf(error));
     }
   }
+}
+
+/** Linux's name for this start of the machine; undefined elsewhere. Tests set their own. */
+function bootId(): string | undefined {
+  const forTest = process.env.SKEIN_TEST_BOOT_ID;
+  if (forTest !== undefined) return forTest;
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function databaseNamesIn(path: string): string[] {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [];
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => isDatabaseName(entry.name) && (entry.isFile() || entry.isSymbolicLink()))
+    .map((entry) => entry.name)
+    .filter((name) => sizeOf(join(path, name)) > 0)
+    .sort();
 }
 
 /** Whether a file of this name in the directory is a database to replicate. */

@@ -11,12 +11,16 @@ export type DatabaseContext = {
   readonly hiddenDirectory: string;
   readonly logLimits: LogLimits;
   readonly checkpointer: Checkpointer;
+  /** Whether a log may be ahead of its database, since the machine went down. */
+  readonly rollForward: boolean;
   /** Random at each start; goes into every LTX file that this node makes. */
   readonly nodeId: bigint;
   /** WAL frames after which the WAL is recycled. */
   readonly recycleFrames: number;
   /** For the node's log: something a person may want to know. */
   readonly notice: (message: string, fields: Record<string, unknown>) => void;
+  /** The same, for what a person should look at. */
+  readonly warn: (message: string, fields: Record<string, unknown>) => void;
 };
 
 /** What belongs to one database whether this node leads or follows. A promotion hands it on as it is. */

@@ -6,12 +6,14 @@ import { formatPosition, type Position, txid } from '../ltx/position.ts';
 import { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
 import type { WalIndexHeader } from '../sqlite/wal-index.ts';
+import { WalInjector } from '../sqlite/wal-injector.ts';
 import { Capture, type CapturedBatch, type CaptureStart, endOf, placeAfter } from './capture.ts';
 import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { type RecycleOutcome, recycleWal } from './recycle.ts';
+import { rollForward } from './roll-forward.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 /** How long a start waits for CKPT, which some program's checkpoint may hold. */
@@ -106,6 +108,8 @@ export class PrimaryDatabase {
     if (logged && logged.salt1 === now.salt1 && logged.salt2 === now.salt2 && logged.frame < now.frame) {
       return startAt(logged, false);
     }
+    if (await PrimaryDatabase.#redo(context, parts, files, checksums))
+      return PrimaryDatabase.#prove(context, parts, files);
     const position = { txid: txid(log.tail.txid + 1), checksum: checksums.checksum };
     if (log.isStarted) {
       context.notice(
@@ -119,6 +123,34 @@ export class PrimaryDatabase {
     }
     log.reset(position);
     return startAt(now, moved);
+  }
+
+  /**
+   * After a crash of the machine: puts back the transactions that the log has and the database lost. True when it came
+   * to the log's end, or as far as the log holds.
+   */
+  static async #redo(
+    context: DatabaseContext,
+    { name, log }: DatabaseParts,
+    files: DatabaseFiles,
+    checksums: PageChecksums,
+  ): Promise<boolean> {
+    const from = context.rollForward && log.isStarted ? log.findChecksum(checksums.checksum) : undefined;
+    if (!from || !(await waitForLock(files, 'write', checkpointLockTimeoutMs))) return false;
+    try {
+      const injector = new WalInjector(files);
+      const { position, problem } = rollForward(log, from, files, checksums, injector);
+      context.warn('the machine went down: transactions were put back from the log', {
+        database: name,
+        from: formatPosition(from),
+        to: formatPosition(position),
+        problem,
+      });
+      if (problem !== undefined) log.truncateAfter(position);
+      return position.txid > from.txid;
+    } finally {
+      files.unlock('write');
+    }
   }
 
   get name(): string {
@@ -217,8 +249,9 @@ export class PrimaryDatabase {
       const batch = await this.#capture.run();
       if (!batch) return 0;
       this.#commits += batch.commits;
-      this.parts.positionFile.write(this.position);
       for (const listener of this.#listeners) listener.advanced(batch);
+      // Last: it may fail on a full disk, and the batch is in the log already.
+      this.parts.positionFile.write(this.position);
       return batch.commits;
     } catch (error) {
       if (error instanceof SkeinError && error.code === 'WAL_GAP') return this.#beginAnew(error);

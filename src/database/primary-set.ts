@@ -18,7 +18,13 @@ export type PrimarySetListener = {
 };
 
 /** A database that cannot be replicated now, and when it is tried again. */
-type Refused = { readonly reason: string; readonly backoff: Backoff; retryAtMs: number };
+type Refused = {
+  readonly reason: string;
+  readonly backoff: Backoff;
+  readonly retryAtMs: number;
+  /** Whether a person was told. */
+  readonly reported: boolean;
+};
 
 /** All databases in the directory of the node that leads: found, opened, captured, and let go when the app deletes them. */
 export class PrimarySet {
@@ -44,9 +50,15 @@ export class PrimarySet {
     });
   }
 
-  /** Opens what is there. Throws the first database's error: a start with a bad file changes nothing. */
+  /** Opens what is there. Throws the first error that time does not mend. */
   async start(): Promise<void> {
-    for (const name of this.#directory.databaseNames()) await this.#open(name);
+    for (const name of this.#directory.databaseNames()) {
+      await this.#open(name).catch((error: unknown) => {
+        // A program that creates it at this moment, say; it is tried again.
+        if (!(error instanceof SkeinError && error.code === 'DATABASE_BUSY')) throw error;
+        this.#refuse(name, error);
+      });
+    }
     for (const name of this.#directory.loggedNames()) {
       if (!existsSync(join(this.#directory.path, name))) this.#directory.removeLog(name);
     }
@@ -128,9 +140,11 @@ export class PrimarySet {
     const reason = messageOf(error);
     const known = this.#refused.get(name);
     const backoff = known?.backoff ?? new Backoff(retryFirstMs, retryMaxMs);
-    this.#refused.set(name, { reason, backoff, retryAtMs: monotonicMs() + backoff.nextMs() });
-    if (known?.reason !== reason)
-      this.#context.notice('this file is not replicated', { database: name, reason });
+    const reported = known?.reason === reason;
+    this.#refused.set(name, { reason, backoff, retryAtMs: monotonicMs() + backoff.nextMs(), reported });
+    // A database that is being created is locked for a moment: said only when it stays so.
+    if (reported && !known?.reported)
+      this.#context.warn('this file is not replicated', { database: name, reason });
   }
 
   async #open(name: string): Promise<void> {
@@ -144,6 +158,8 @@ export class PrimarySet {
       parts.log.close();
       throw error;
     }
+    if (this.#refused.get(name)?.reported)
+      this.#context.notice('the file is replicated now', { database: name });
     this.#refused.delete(name);
     this.#databases.set(name, database);
     for (const listener of this.#listeners) listener.added(database);
@@ -164,7 +180,7 @@ export class PrimarySet {
       const reason = messageOf(error);
       if (this.#failing.get(name) !== reason) {
         const code = error instanceof SkeinError ? error.code : undefined;
-        this.#context.notice('the database cannot be captured; replicas stand still', {
+        this.#context.warn('the database cannot be captured; replicas stand still', {
           database: name,
           code,
           reason,

@@ -13,11 +13,10 @@ import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedPages } from './pinned-state.ts';
+import { rollForward } from './roll-forward.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 const writeLockTimeoutMs = 10_000;
-/** Roll-forward reads records in pieces of this size. */
-const chunkBytes = 1 << 18;
 
 /**
  * One database on a node that follows. Holds WRITE from start to end, so that no program can write, and injects the
@@ -221,32 +220,14 @@ export class ReplicaDatabase {
       }
       return;
     }
-    this.#position = found;
-    let cursor = log.find(found);
-    assert(cursor, 'a position that was just found in the log');
-    for (let next = log.next(cursor); next; next = log.next(cursor)) {
-      const applier = new Applier(this.files, this.#checksums, this.#injector, this.#position, 'next');
-      try {
-        const chunk = Buffer.alloc(Math.min(chunkBytes, next.record.length));
-        for (let done = 0; done < next.record.length; ) {
-          const length = Math.min(chunk.length, next.record.length - done);
-          next.segment.read(chunk, length, next.record.offset + done);
-          applier.push(chunk.subarray(0, length));
-          done += length;
-        }
-        const { position } = applier.prove();
-        applier.publish();
-        this.#position = position;
-      } catch (error) {
-        applier.abort();
-        this.#context.notice('the log is damaged; rolled forward as far as it holds', {
-          database: this.name,
-          error: messageOf(error),
-        });
-        this.#cutLog();
-        break;
-      }
-      cursor = next.after;
+    const { position, problem } = rollForward(log, found, this.files, this.#checksums, this.#injector);
+    this.#position = position;
+    if (problem !== undefined) {
+      this.#context.warn('the log is damaged; rolled forward as far as it holds', {
+        database: this.name,
+        reason: problem,
+      });
+      this.#cutLog();
     }
     this.parts.positionFile.write(this.#position);
   }

@@ -1,7 +1,9 @@
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatPosition } from '../ltx/position.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, openParts } from './database-parts.ts';
+import { keepCopy } from './kept-copy.ts';
 import { ReplicaDatabase } from './replica-database.ts';
 import { SnapshotInstall } from './snapshot-install.ts';
 
@@ -49,20 +51,33 @@ export class ReplicaSet {
     };
   }
 
+  /** Writes this node's state of a database to `.skein/lost`, and says why. Throws the system's error. */
+  async keepCopy(database: ReplicaDatabase, why: string): Promise<void> {
+    const pinned = await database.pin();
+    try {
+      const copy = await keepCopy(this.#directory.hidden, database.name, pinned);
+      this.#context.warn(`${why}; this node's state was kept`, {
+        database: database.name,
+        position: formatPosition(pinned.position),
+        copy,
+      });
+    } finally {
+      pinned.release();
+    }
+  }
+
   /**
-   * The primary has deleted the database: so does this node, but for one copy in Skein's own directory. Programs that
-   * have it open keep what they had.
+   * The primary has deleted the database: so does this node, but for a copy in `.skein/lost`. Programs that have it open
+   * keep what they had.
    */
   async drop(name: string): Promise<void> {
     const database = this.#databases.get(name);
+    if (database) await this.keepCopy(database, 'the primary dropped the database');
     this.#databases.delete(name);
     await database?.close();
     database?.parts.positionFile.delete();
     const path = join(this.#directory.path, name);
-    const dropped = join(this.#directory.hidden, 'dropped');
-    mkdirSync(dropped, { recursive: true });
-    if (existsSync(path)) renameSync(path, join(dropped, name));
-    for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
+    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
     this.#directory.removeLog(name);
   }
 

@@ -35,6 +35,7 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   DISK_FULL: 507,
   IMPORT_INVALID: 400,
   NOT_PRIMARY: 421,
+  POSITION_MISMATCH: 409,
   SECRET_WRONG: 401,
   USAGE: 400,
   WAIT_TIMEOUT: 408,

@@ -79,7 +79,11 @@ export class ImportRoute {
       const file = openSync(received, 'r');
       fsyncSync(file);
       closeSync(file);
+      for (const suffix of ['-wal', '-shm', '-journal']) rmSync(path + suffix, { force: true });
       renameSync(received, path);
+      const directory = openSync(this.#directory().path, 'r');
+      fsyncSync(directory);
+      closeSync(directory);
       await replication.rescan();
     } else {
       await copyInto(received, path, name);

@@ -114,7 +114,10 @@ export class Node {
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
       () => this.#supervisor.stop(),
-      () => this.#replication?.stop(),
+      async () => {
+        await this.#replication?.stop();
+        this.#directory?.markStopped();
+      },
       () => this.#checkpointer.stop(),
       () => this.#events.close(),
       () => this.#api.close(),
@@ -183,9 +186,11 @@ export class Node {
       hiddenDirectory: directory.hidden,
       logLimits: this.#config.log,
       checkpointer: this.#checkpointer,
+      rollForward: directory.machineWentDown,
       nodeId: randomBytes(8).readBigUInt64BE(),
       recycleFrames,
       notice: this.#output.log.notice,
+      warn: this.#output.log.warn,
     };
   }
 

@@ -18,6 +18,8 @@ import type { DatabaseStatus, Replication, ReplicationHandlers } from './replica
 const tickMs = 1_000;
 /** In step again within this, counted from the last heartbeat, is no lag. */
 const inStepMs = 1_500;
+/** A node further behind than this is unhealthy: a stalled position is an alarm. */
+const stalledMs = 10_000;
 /** A node that held everything in an earlier run serves what it has after waiting this long for the primary. */
 const startAloneMs = 3_000;
 
@@ -41,6 +43,8 @@ export class ReplicaReplication implements Replication {
   #inStepAtMs: number | undefined;
   /** By database: how old the last applied transaction was, ms, and when that was. */
   readonly #applied = new Map<string, { ageMs: number; atMs: number }>();
+  /** The databases of the primary by its last heartbeat; undefined while it is not ready. */
+  #primaryNames: ReadonlySet<string> | undefined;
   /** The primary's wall clock minus ours, as small as it was ever seen: message delay only adds to it. */
   #clockSkewMs: number | undefined;
 
@@ -60,7 +64,7 @@ export class ReplicaReplication implements Replication {
       identity: () => identity,
       connected: (primary) => this.#connected(primary),
       applied: (database) => this.#appliedTo(database),
-      heartbeat: (clockMs) => this.#heard(clockMs),
+      heartbeat: (clockMs, names) => this.#heard(clockMs, names),
       dropped: () => this.#progressed(),
       caughtUp: () => this.#caughtUp(),
       refused: (error) => handlers.refused(error),
@@ -98,7 +102,17 @@ export class ReplicaReplication implements Replication {
   }
 
   problems(): ReadonlyMap<string, string> {
-    return new Map();
+    const problems = new Map<string, string>();
+    for (const { name } of this.#set.all()) {
+      if (this.#primaryNames?.has(name) === false) {
+        problems.set(name, 'the primary does not have this database; this copy is kept as it was');
+      }
+    }
+    for (const { name, lagMs } of this.databases()) {
+      if (lagMs === undefined || lagMs > stalledMs)
+        problems.set(name, 'this node is not in step with the primary');
+    }
+    return problems;
   }
 
   async currentPosition(name: string): Promise<Position> {
@@ -151,6 +165,8 @@ export class ReplicaReplication implements Replication {
   }
 
   #appliedTo(database: ReplicaDatabase): void {
+    // A snapshot is as old as its oldest page; only transactions tell how far behind they came.
+    if (database.appliedTimestampMs === 0) return this.#progressed();
     const ageMs = Math.max(0, wallClockMs() + (this.#clockSkewMs ?? 0) - database.appliedTimestampMs);
     this.#applied.set(database.name, { ageMs, atMs: monotonicMs() });
     const last = database.parts.log.lastRecord;
@@ -158,7 +174,8 @@ export class ReplicaReplication implements Replication {
     this.#progressed();
   }
 
-  #heard(clockMs: number): void {
+  #heard(clockMs: number, names: readonly string[] | undefined): void {
+    this.#primaryNames = names && new Set(names);
     const skewMs = clockMs - wallClockMs();
     this.#clockSkewMs = Math.max(skewMs, this.#clockSkewMs ?? skewMs);
   }

@@ -58,7 +58,12 @@ function until(
   if (isReached(replication, wait, position)) return Promise.resolve();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const check = () => {
-    if (isReached(replication, wait, position)) resolve();
+    try {
+      if (isReached(replication, wait, position)) resolve();
+    } catch (error) {
+      // The database went meanwhile, or the role changed.
+      reject(error);
+    }
   };
   const stopListening = replication.onProgress(check);
   const timeOut = () =>
@@ -81,6 +86,12 @@ function isReached(replication: Replication, wait: WaitRequest, position: Positi
   const local = replication.databases().find(({ name }) => name === wait.database)?.position;
   if (!local) throw databaseNotFound(wait.database);
   if (local.txid < position.txid) return false;
+  if (local.txid === position.txid && local.checksum !== position.checksum) {
+    throw new SkeinError(
+      'POSITION_MISMATCH',
+      `${formatPosition(position)} is not a position of this database: it is at ${formatPosition(local)}.`,
+    );
+  }
   if (wait.durability === 'local' || wait.durability === 0) return true;
   if (replication.role !== 'primary') {
     throw new SkeinError(

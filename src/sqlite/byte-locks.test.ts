@@ -41,7 +41,9 @@ test('WRITE is refused while SQLite writes, and SQLite while it is held, in this
   app.exec('INSERT INTO t VALUES (1, 1)');
 });
 
-test('WRITE is refused while SQLite writes, and SQLite while it is held, in another process', { skip }, async (t) => {
+test('WRITE is refused while SQLite writes, and SQLite while it is held, in another process', {
+  skip,
+}, async (t) => {
   const path = join(temporaryDirectory(t), 'a.db');
   newDatabase(t, path);
   const files = openFiles(t, path);
@@ -56,7 +58,9 @@ test('WRITE is refused while SQLite writes, and SQLite while it is held, in anot
   assert.equal(await program.run('INSERT INTO t VALUES (1, 1); SELECT count(*) FROM t;'), '1');
 });
 
-test('while CKPT is held no program can checkpoint, and so the WAL keeps every frame', { skip }, async (t) => {
+test('while CKPT is held no program can checkpoint, and so the WAL keeps every frame', {
+  skip,
+}, async (t) => {
   const path = join(temporaryDirectory(t), 'a.db');
   newDatabase(t, path);
   const files = openFiles(t, path);

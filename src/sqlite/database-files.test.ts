@@ -74,7 +74,9 @@ test('a program that holds the database in an exclusive transaction is told of',
   new DatabaseFiles(path, 'a.db').close();
 });
 
-test('no program can leave WAL mode while the files are held, and the files outlive its close', { skip }, async (t) => {
+test('no program can leave WAL mode while the files are held, and the files outlive its close', {
+  skip,
+}, async (t) => {
   const path = join(temporaryDirectory(t), 'a.db');
   newDatabase(t, path).close();
   const files = openFiles(t, path);

@@ -58,6 +58,7 @@ export class DatabaseFiles {
   readonly walIndex: WalIndexReader;
   readonly pageSize: number;
   readonly #locks: ByteLocks;
+  readonly #held = new Set<keyof typeof shmLock>();
   #closed = false;
 
   /** Opens, and brings the database into WAL mode, which recovers it. Throws `DATABASE_BUSY` and what `requireSqlite` does. */
@@ -94,11 +95,19 @@ export class DatabaseFiles {
   }
 
   tryLock(lock: keyof typeof shmLock, length = 1): boolean {
-    return this.#locks.tryExclusive(this.shm, shmLock[lock], length);
+    const taken = this.#locks.tryExclusive(this.shm, shmLock[lock], length);
+    if (taken) this.#held.add(lock);
+    return taken;
   }
 
   unlock(lock: keyof typeof shmLock, length = 1): void {
     this.#locks.unlock(this.shm, shmLock[lock], length);
+    this.#held.delete(lock);
+  }
+
+  /** Whether the lock was taken here. Taking it again succeeds, and one `unlock` ends both. */
+  holds(lock: keyof typeof shmLock): boolean {
+    return this.#held.has(lock);
   }
 
   /** SQLite first; with it as the last connection, this checkpoints and removes the WAL, as for any program. */

@@ -74,7 +74,10 @@ test('a state stays readable while the app commits on, until a checkpoint', (t) 
     const source = new PageSource(files, index);
     assert.ok(sourcePages(source).equals(pages), `state ${round}`);
     for (const page of [source.commit, 1, Math.ceil(source.commit / 2)]) {
-      assert.ok(pages.subarray((page - 1) * 1024, page * 1024).equals(source.page(page)), `page ${page} alone`);
+      assert.ok(
+        pages.subarray((page - 1) * 1024, page * 1024).equals(source.page(page)),
+        `page ${page} alone`,
+      );
     }
   }
 });

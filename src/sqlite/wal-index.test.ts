@@ -98,7 +98,12 @@ test('page numbers are those of the frames, and the hash tables find them, acros
     while (slotAt(slot) !== 0 && slotAt(slot) !== index) slot = (slot + 1) & 8191;
     assert.equal(slotAt(slot), index, `the entry of frame ${frame}`);
   }
-  for (const [from, to] of [[4_000, 4_100], [4_062, 4_063], [4_063, 8_159], [8_158, 8_158]]) {
+  for (const [from, to] of [
+    [4_000, 4_100],
+    [4_062, 4_063],
+    [4_063, 8_159],
+    [8_158, 8_158],
+  ]) {
     assert.deepEqual(files.walIndex.pageNumbers(from, to), numbers.slice(from - 1, to));
   }
 });

@@ -124,7 +124,16 @@ export class WalInjector {
   tryRestart(): boolean {
     assert(this.#nextFrame === this.#header.maxFrame + 1, 'a restart inside a transaction');
     if (this.#header.maxFrame === 0) return false;
-    if (this.#files.walIndex.backfilled() !== this.#header.maxFrame) return false;
+    // CKPT too: a program's checkpoint that has read the old header must not move pages by it afterwards.
+    if (!this.#files.tryLock('checkpoint')) return false;
+    try {
+      return this.#files.walIndex.backfilled() === this.#header.maxFrame && this.#tryRestartLocked();
+    } finally {
+      this.#files.unlock('checkpoint');
+    }
+  }
+
+  #tryRestartLocked(): boolean {
     if (!this.#files.tryLock('read1', readerLockCount)) return false;
     try {
       // The marks before the header: dying in between then leaves a WAL that only seems not yet moved.

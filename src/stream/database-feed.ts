@@ -8,7 +8,7 @@ import { writeChangedPages, writeSnapshot } from '../database/snapshot.ts';
 import { Spool } from '../database/spool.ts';
 import type { LogCursor } from '../log/log.ts';
 import { PageChecksums } from '../ltx/page-checksums.ts';
-import { emptyPosition, type Position, positionsEqual, type Txid } from '../ltx/position.ts';
+import { emptyPosition, formatPosition, type Position, positionsEqual, type Txid } from '../ltx/position.ts';
 import { chunkBytesMax, chunkKind } from './protocol.ts';
 import type { SocketSender } from './socket-sender.ts';
 
@@ -88,9 +88,11 @@ export class DatabaseFeed {
         if (this.#cursor) await this.#follow();
         // Whatever it has by now, it has the database.
         from = this.#cursor?.position ?? from ?? emptyPosition;
-        this.#options.notice('the log no longer leads on from what a replica has', {
-          database: database.name,
-        });
+        if (this.#isRunning) {
+          this.#options.notice('the log no longer leads on from what a replica has', {
+            database: database.name,
+          });
+        }
       }
     } catch (error) {
       if (this.#isRunning) throw error;
@@ -200,12 +202,12 @@ export class DatabaseFeed {
   }
 
   async #compare(): Promise<PageChecksums> {
-    const { sender, id } = this.#options;
+    const { database, sender, id } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<PageChecksums>();
     const ended = () => reject(this.#abort.signal.reason);
     this.#abort.signal.addEventListener('abort', ended, { once: true });
     this.#replicaPageChecksums = resolve;
-    sender.sendControl({ type: 'compare', id });
+    sender.sendControl({ type: 'compare', id, position: formatPosition(database.position) });
     try {
       return await promise;
     } finally {

@@ -23,6 +23,17 @@ export class DatabaseReceiver {
   }
 
   /**
+   * Keeps a copy of this node's state before the primary's replaces it, where it holds transactions that the primary
+   * does not have: a primary that lost its disk, or was restored from an old copy, must not take them from everybody.
+   */
+  async keepIfAhead(primary: Position): Promise<void> {
+    const { database } = this;
+    if (!database || database.position.txid === 0) return;
+    if (database.position.txid < primary.txid || database.position.checksum === primary.checksum) return;
+    await this.#set.keepCopy(database, 'the primary does not have the newest transactions that are here');
+  }
+
+  /**
    * Takes the next chunk. Returns the new position after a file's last one. Rejects with `LTX_INVALID`,
    * `POSITION_MISMATCH`, `PROTOCOL_INVALID` or the system's error; nothing of the file counts then.
    */

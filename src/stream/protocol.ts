@@ -64,8 +64,8 @@ const fromPrimary = z.discriminatedUnion('type', [
   }),
   /** From here on chunks with this id belong to this database. */
   z.object({ type: z.literal('database'), id: databaseId, name: databaseName }),
-  /** Asks for the checksum of every page of the replica's copy. */
-  z.object({ type: z.literal('compare'), id: databaseId }),
+  /** Asks for the checksum of every page of the replica's copy, which the primary's state at `position` will replace. */
+  z.object({ type: z.literal('compare'), id: databaseId, position: positionText }),
   /** The replica's copy is on the chain now: from here on it gets each transaction as it comes. */
   z.object({ type: z.literal('following'), id: databaseId }),
   z.object({ type: z.literal('drop'), name: databaseName }),

@@ -43,8 +43,8 @@ export type StreamClientHandlers = {
   /** The link stands, or ended (undefined). */
   connected(primary: PrimaryInfo | undefined): void;
   applied(database: ReplicaDatabase): void;
-  /** The primary's wall clock, ms since 1970, as it was when it sent this. */
-  heartbeat(clockMs: number): void;
+  /** The primary's wall clock, ms since 1970, as it was when it sent this; its databases, once it is ready. */
+  heartbeat(clockMs: number, databases: readonly string[] | undefined): void;
   dropped(database: string): void;
   /** This node holds all that the primary had a moment ago. */
   caughtUp(): void;
@@ -161,7 +161,7 @@ class Link {
     signal.addEventListener('abort', stop, { once: true });
     socket.on('open', () => this.#hello());
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#enqueue(data, isBinary));
-    socket.on('close', () => this.#end.resolve());
+    socket.on('close', () => void this.#drained().then(() => this.#end.resolve()));
     socket.on('error', (error) => this.#end.reject(unreachable(this.#url, error)));
     socket.on('unexpected-response', (_request, response) =>
       this.#end.reject(refusedBy(this.#url, response.statusCode)),
@@ -178,10 +178,15 @@ class Link {
     }
   }
 
+  /** Everything that the primary sent before it closed the link in order is worked on first. */
+  async #drained(): Promise<void> {
+    while (this.#working) await sleep(1);
+  }
+
   /** Waits for the message that is being worked on: the next link starts from what it leaves. */
   async #settle(): Promise<void> {
     this.#queue = [];
-    while (this.#working) await sleep(1);
+    await this.#drained();
     for (const receiver of this.#receivers) receiver?.abort();
   }
 
@@ -283,6 +288,7 @@ class Link {
         break;
       }
       case 'compare':
+        await this.#receivers[message.id]?.keepIfAhead(message.position);
         await this.#sendChecksums(message.id);
         break;
       case 'drop':
@@ -291,7 +297,7 @@ class Link {
         break;
       case 'heartbeat':
         this.#primaryPositions = message.ready ? new Map(Object.entries(message.positions)) : undefined;
-        this.#handlers.heartbeat(message.clockMs);
+        this.#handlers.heartbeat(message.clockMs, message.ready ? Object.keys(message.positions) : undefined);
         this.#checkCaughtUp();
         break;
       case 'refuse':

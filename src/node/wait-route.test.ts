@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { SkeinError } from '../base/errors.ts';
+import { checksum, checksumFlag, formatPosition, type Position, txid } from '../ltx/position.ts';
+import { ApiServer } from './api-server.ts';
+import type { Replication } from './replication.ts';
+import { WaitRoute } from './wait-route.ts';
+
+function at(n: number): Position {
+  return { txid: txid(n), checksum: checksum(checksumFlag | BigInt(n)) };
+}
+
+/** What the route sees of a node: one database, whose position and holders the test moves. */
+class TestReplication
+  implements Pick<Replication, 'role' | 'databases' | 'currentPosition' | 'holders' | 'onProgress'>
+{
+  name = 'a.db';
+  role: Replication['role'] = 'primary';
+  local = at(5);
+  held: { node: string; candidate: boolean; position: Position }[] = [];
+  readonly progress = new EventEmitter();
+
+  databases(): ReturnType<Replication['databases']> {
+    const status = {
+      name: this.name,
+      position: this.local,
+      lagMs: 0,
+      walFrames: 0,
+      walBytes: 0,
+      logBytes: 0,
+    };
+    return [{ ...status, recyclePauseMs: undefined }];
+  }
+
+  async currentPosition(database: string): Promise<Position> {
+    if (database !== 'a.db') throw new SkeinError('DATABASE_NOT_FOUND', `There is no ${database}.`);
+    return this.local;
+  }
+
+  holders(_database: string, position: Position): { node: string; candidate: boolean }[] {
+    return this.held.filter((holder) => holder.position.txid >= position.txid);
+  }
+
+  onProgress(listener: () => void): () => void {
+    this.progress.on('progress', listener);
+    return () => this.progress.off('progress', listener);
+  }
+
+  move(change: () => void): void {
+    change();
+    this.progress.emit('progress');
+  }
+}
+
+type Answer = { position: string; nodes: string[]; error: { code: string; message: string } };
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function start(t: TestContext) {
+  const replication = new TestReplication();
+  const route = new WaitRoute(() => replication as unknown as Replication);
+  const port = await freePort();
+  const server = new ApiServer({
+    listen: { host: '127.0.0.1', port },
+    secret: undefined,
+    routes: new Map([['POST /wait', (call) => route.answer(call)]]),
+    upgrade: (_request, socket) => socket.destroy(),
+    failed: (message, fields) => assert.fail(`${message} ${JSON.stringify(fields)}`),
+  });
+  await server.listen();
+  t.after(() => server.close());
+  const wait = async (body: object | string, signal?: AbortSignal) => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    const url = `http://127.0.0.1:${port}/wait`;
+    const response = await fetch(url, { method: 'POST', body: text, signal, keepalive: false });
+    return { status: response.status, body: (await response.json()) as Answer };
+  };
+  /** Resolves when a request waits. */
+  const waiting = async () => {
+    while (replication.progress.listenerCount('progress') === 0) await new Promise(setImmediate);
+  };
+  return { replication, wait, waiting };
+}
+
+test('a position that is reached is answered at once, with those who hold it', async (t) => {
+  const { replication, wait } = await start(t);
+  replication.held = [
+    { node: 'two', candidate: true, position: at(5) },
+    { node: 'far', candidate: false, position: at(4) },
+  ];
+  assert.deepEqual(await wait({ database: 'a.db' }), {
+    status: 200,
+    body: { position: formatPosition(at(5)), nodes: ['two'] },
+  });
+  assert.equal((await wait({ database: 'a.db', position: formatPosition(at(3)) })).status, 200);
+  assert.equal((await wait({ database: 'a.db', durability: 'replica' })).status, 200);
+  assert.equal((await wait({ database: 'a.db', durability: 1 })).status, 200);
+});
+
+test('a position that is not reached yet is answered when it is', async (t) => {
+  const { replication, wait, waiting } = await start(t);
+  const answer = wait({ database: 'a.db', position: formatPosition(at(7)) });
+  await waiting();
+  replication.move(() => {
+    replication.local = at(6);
+  });
+  assert.equal(replication.progress.listenerCount('progress'), 1, 'not yet');
+  replication.move(() => {
+    replication.local = at(7);
+  });
+  assert.deepEqual((await answer).body.position, formatPosition(at(7)));
+  assert.equal(replication.progress.listenerCount('progress'), 0);
+});
+
+test('durability waits for a candidate, or for as many nodes as were asked for', async (t) => {
+  const { replication, wait, waiting } = await start(t);
+  const onCandidate = wait({ database: 'a.db', durability: 'replica' });
+  await waiting();
+  replication.move(() => replication.held.push({ node: 'far', candidate: false, position: at(5) }));
+  assert.equal(replication.progress.listenerCount('progress'), 1, 'one that may not lead does not count');
+  replication.move(() => replication.held.push({ node: 'two', candidate: true, position: at(5) }));
+  assert.deepEqual((await onCandidate).body.nodes, ['far', 'two']);
+  const onThree = wait({ database: 'a.db', durability: 3 });
+  await waiting();
+  replication.move(() => replication.held.push({ node: 'four', candidate: false, position: at(9) }));
+  assert.deepEqual((await onThree).body.nodes, ['far', 'two', 'four']);
+});
+
+test('what does not come in time is answered with 408, and nobody is left waiting', async (t) => {
+  const { replication, wait } = await start(t);
+  const late = await wait({ database: 'a.db', position: formatPosition(at(99)), timeoutMs: 20 });
+  assert.deepEqual([late.status, late.body.error.code], [408, 'WAIT_TIMEOUT']);
+  assert.equal((await wait({ database: 'a.db', durability: 'replica', timeoutMs: 0 })).status, 408);
+  assert.equal(replication.progress.listenerCount('progress'), 0);
+});
+
+test('a database that goes, or a role that changes, while it is waited for ends the wait', async (t) => {
+  const { replication, wait, waiting } = await start(t);
+  const onReplica = wait({ database: 'a.db', durability: 'replica', timeoutMs: 60_000 });
+  await waiting();
+  replication.move(() => {
+    replication.role = 'replica';
+  });
+  assert.equal((await onReplica).status, 421);
+  const onPosition = wait({ database: 'a.db', position: formatPosition(at(9)), timeoutMs: 60_000 });
+  await waiting();
+  replication.move(() => {
+    replication.name = 'other.db';
+  });
+  assert.equal((await onPosition).status, 404);
+});
+
+test('a client that goes away is not waited for', async (t) => {
+  const { replication, wait, waiting } = await start(t);
+  const controller = new AbortController();
+  const answer = wait({ database: 'a.db', durability: 'replica', timeoutMs: 60_000 }, controller.signal);
+  await waiting();
+  controller.abort();
+  await assert.rejects(answer);
+  while (replication.progress.listenerCount('progress') > 0) await new Promise(setImmediate);
+});
+
+test('a replica answers for itself, and refuses to speak for others', async (t) => {
+  const { replication, wait } = await start(t);
+  replication.role = 'replica';
+  assert.equal((await wait({ database: 'a.db' })).status, 200);
+  const refused = await wait({ database: 'a.db', durability: 'replica' });
+  assert.deepEqual([refused.status, refused.body.error.code], [421, 'NOT_PRIMARY']);
+});
+
+test('what was asked wrongly is refused with what is wrong', async (t) => {
+  const { wait } = await start(t);
+  const refused: [body: object | string, status: number, message: RegExp][] = [
+    ['{', 400, /not JSON/],
+    [[], 400, /expected object/],
+    [{}, 400, /database/],
+    [{ database: 'a.db', durability: 'all' }, 400, /durability/],
+    [{ database: 'a.db', durability: -1 }, 400, /durability/],
+    [{ database: 'a.db', timeoutMs: 1e9 }, 400, /timeoutMs/],
+    [{ database: 'a.db', position: 'latest' }, 400, /position/],
+    [{ database: 'a.db', positions: 'x' }, 400, /positions/],
+    [{ database: 'other.db' }, 404, /other\.db/],
+    [{ database: 'other.db', position: formatPosition(at(1)) }, 404, /other\.db/],
+  ];
+  for (const [body, status, message] of refused) {
+    const answer = await wait(body);
+    assert.equal(answer.status, status, JSON.stringify(body));
+    assert.match(answer.body.error.message, message);
+  }
+  const tooLong = await wait({ database: 'x'.repeat(70_000) });
+  assert.equal(tooLong.status, 400);
+});

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { emptyPosition, formatPosition } from '../ltx/position.ts';
+import { hasCode } from '../sqlite/test-support.ts';
+import {
+  type Chunk,
+  chunkHeadBytes,
+  chunkKind,
+  decodeChunk,
+  encodeChunk,
+  type PrimaryMessage,
+  parseFromPrimary,
+  parseFromReplica,
+  protocolVersion,
+  type ReplicaMessage,
+} from './protocol.ts';
+
+const position = formatPosition(emptyPosition);
+const fromReplica: ReplicaMessage[] = [
+  {
+    type: 'hello',
+    protocol: protocolVersion,
+    app: 'shop',
+    node: 'one',
+    region: 'ams',
+    candidate: true,
+    epoch: 0,
+    databases: { 'a.db': position, 'ü b.db': position },
+    distrusted: ['a.db'],
+  },
+  { type: 'ack', database: 'a.db', position },
+  { type: 'checksums', id: 65_535, pageSize: 4096, bytes: 800 },
+  { type: 'heartbeat' },
+];
+const fromPrimary: PrimaryMessage[] = [
+  { type: 'welcome', protocol: protocolVersion, node: 'one', region: 'ams', epoch: 3 },
+  { type: 'database', id: 0, name: 'a.db' },
+  { type: 'compare', position: '0000000000000001/8000000000000000', id: 1 },
+  { type: 'following', id: 1 },
+  { type: 'drop', name: 'a.db' },
+  { type: 'heartbeat', clockMs: 1.5, ready: true, positions: { 'a.db': position } },
+  { type: 'refuse', code: 'APP_MISMATCH', message: 'Another app.' },
+];
+
+test('every message arrives as it was sent, with positions read', () => {
+  for (const message of fromReplica) {
+    const parsed = parseFromReplica(JSON.stringify(message));
+    assert.equal(parsed.type, message.type);
+    if (parsed.type === 'hello') assert.deepEqual(parsed.databases['a.db'], emptyPosition);
+    else if (parsed.type === 'ack') assert.deepEqual(parsed.position, emptyPosition);
+    else assert.deepEqual({ ...parsed }, message);
+  }
+  for (const message of fromPrimary) {
+    const parsed = parseFromPrimary(JSON.stringify(message));
+    if (parsed.type === 'heartbeat') assert.deepEqual(parsed.positions['a.db'], emptyPosition);
+    else if (parsed.type === 'compare') assert.equal(typeof parsed.position, 'object');
+    else assert.deepEqual({ ...parsed }, message);
+  }
+});
+
+test('anything else is refused, above all names that lead out of the directory', () => {
+  const ack = (database: string, at = position) => JSON.stringify({ type: 'ack', database, position: at });
+  const texts = [
+    '',
+    'null',
+    '[]',
+    '{}',
+    '{"type":"unknown"}',
+    '{"type":"ack"}',
+    ack('../a.db'),
+    ack('/etc/a.db'),
+    ack('a/b.db'),
+    ack('a\0.db'),
+    ack('a.sqlite'),
+    ack(`${'x'.repeat(300)}.db`),
+    ack('a.db', '1/2'),
+    ack('a.db', `${position}0`),
+    '{"type":"checksums","id":65536,"pageSize":4096,"bytes":8}',
+    '{"type":"checksums","id":1,"pageSize":4096,"bytes":-8}',
+  ];
+  for (const text of texts) assert.throws(() => parseFromReplica(text), hasCode('PROTOCOL_INVALID'), text);
+  const drop = JSON.stringify({ type: 'drop', name: '../../a.db' });
+  assert.throws(() => parseFromPrimary(drop), hasCode('PROTOCOL_INVALID'));
+  assert.throws(() => parseFromPrimary(ack('a.db')), hasCode('PROTOCOL_INVALID'), 'the other direction');
+});
+
+test('any chunk survives being written and read', () => {
+  const someChunk: fc.Arbitrary<Chunk> = fc.record({
+    kind: fc.constantFrom(...Object.values(chunkKind)),
+    first: fc.boolean(),
+    last: fc.boolean(),
+    id: fc.nat(0xffff),
+    bytes: fc.uint8Array({ maxLength: 50 }),
+  });
+  fc.assert(
+    fc.property(someChunk, (chunk) => {
+      const decoded = decodeChunk(encodeChunk(chunk));
+      assert.deepEqual({ ...decoded, bytes: [...decoded.bytes] }, { ...chunk, bytes: [...chunk.bytes] });
+    }),
+  );
+});
+
+test('a chunk that is short, or of an unknown kind or flag, is refused', () => {
+  for (let length = 0; length < chunkHeadBytes; length += 1) {
+    assert.throws(() => decodeChunk(Buffer.alloc(length, 1)), hasCode('PROTOCOL_INVALID'));
+  }
+  for (const kind of [0, 5, 255]) {
+    assert.throws(() => decodeChunk(Buffer.of(kind, 0, 0, 0, 9)), hasCode('PROTOCOL_INVALID'));
+  }
+  assert.throws(() => decodeChunk(Buffer.of(1, 4, 0, 0, 9)), hasCode('PROTOCOL_INVALID'));
+});
