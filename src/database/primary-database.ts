@@ -14,6 +14,7 @@ import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { type RecycleOutcome, recycleWal } from './recycle.ts';
 import { rollForward } from './roll-forward.ts';
+import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 /** How long a start waits for CKPT, which some program's checkpoint may hold. */
@@ -211,6 +212,24 @@ export class PrimaryDatabase {
       release();
       throw error;
     }
+  }
+
+  /**
+   * Reads every page. What something other than SQLite has changed counts from here on: a new chain begins, and replicas
+   * compare pages. Returns how many pages were changed. Throws the system's error, or `WAL_CORRUPT`.
+   */
+  async scrub(): Promise<number> {
+    const pinned = await this.pin();
+    let changed: number;
+    try {
+      changed = await scrubPages(pinned.source, pinned.checksums, () => undefined);
+    } finally {
+      pinned.release();
+    }
+    if (changed === 0 || this.#closed) return changed;
+    const what = `${changed} pages of ${this.name} were changed by something other than SQLite; check the disk`;
+    await this.#serial.run(() => this.#beginAnew(new SkeinError('POSITION_MISMATCH', what)));
+    return changed;
   }
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */

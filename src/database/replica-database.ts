@@ -14,9 +14,12 @@ import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedPages } from './pinned-state.ts';
 import { rollForward } from './roll-forward.ts';
+import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 const writeLockTimeoutMs = 10_000;
+/** Changed pages that one scrub notes; the next finds the rest. */
+const changedPagesMax = 1_000;
 
 /**
  * One database on a node that follows. Holds WRITE from start to end, so that no program can write, and injects the
@@ -139,6 +142,37 @@ export class ReplicaDatabase {
       const source = new PageSource(this.files, index);
       return { source, position: this.#position, release };
     });
+  }
+
+  /**
+   * Reads every page. What something other than Skein has changed is noted, so that the primary can send those pages
+   * again. Returns how many there are. Throws the system's error, or `WAL_CORRUPT`.
+   */
+  async scrub(): Promise<number> {
+    if (this.#checksums.isNoting) return 0;
+    const expected = this.#checksums.clone();
+    const pinned = await this.pin();
+    try {
+      // An apply between the copy and the pin makes the two unlike; another time, then.
+      if (this.#checksums.isNoting || this.#checksums.checksum !== expected.checksum) return 0;
+      const changed = new Map<number, Uint8Array>();
+      const found = await scrubPages(pinned.source, expected, (page, data) => {
+        if (changed.size < changedPagesMax) changed.set(page, data.slice());
+      });
+      if (found === 0 || this.#checksums.isNoting) return 0;
+      for (const [page, data] of changed) {
+        // A page that was applied meanwhile is right again.
+        const isAsExpected = this.#checksums.equalsAt(page, expected.highAt(page), expected.lowAt(page));
+        if (isAsExpected) this.#checksums.setPage(page, data);
+      }
+      this.#context.warn('pages were changed by something other than Skein; the primary sends them again', {
+        database: this.name,
+        pages: found,
+      });
+      return found;
+    } finally {
+      pinned.release();
+    }
   }
 
   /**

@@ -74,6 +74,11 @@ export class PageChecksums {
     this.#commit = commit;
   }
 
+  /** Whether a change is under way that `undo` may take back. */
+  get isNoting(): boolean {
+    return this.#undo !== undefined;
+  }
+
   /** From here on, changes are noted, until `keep` or `undo`. */
   beginUndo(): void {
     assert(this.#undo === undefined, 'changes are noted already');
@@ -97,6 +102,13 @@ export class PageChecksums {
   /** Whether the page has the checksum with these halves, each an unsigned integer of 32 bits. */
   equalsAt(page: number, high: number, low: number): boolean {
     return this.highAt(page) === high && this.lowAt(page) === low;
+  }
+
+  /** Whether the page, the lock page apart, has the checksum of these bytes. */
+  matches(page: number, data: Uint8Array): boolean {
+    pageCrc.reset();
+    pageCrc.updateUint32(page).update(data);
+    return this.equalsAt(page, (pageCrc.high | pageFlag) >>> 0, pageCrc.low >>> 0);
   }
 
   /** The upper half of a page's checksum, unsigned; 0 for a page that was never set. */

@@ -7,6 +7,7 @@ import type { DatabaseContext } from '../database/database-parts.ts';
 import type { PinnedPages } from '../database/pinned-state.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { PrimarySet } from '../database/primary-set.ts';
+import { Scrubbing } from '../database/scrubbing.ts';
 import type { Position } from '../ltx/position.ts';
 import type { NodeIdentity } from '../stream/node-identity.ts';
 import { type KnownReplica, StreamServer } from '../stream/stream-server.ts';
@@ -25,6 +26,7 @@ export class PrimaryReplication implements Replication {
   readonly #listeners = new Set<() => void>();
   #housekeeping: NodeJS.Timeout | undefined;
   #ready = false;
+  readonly #scrubbing: Scrubbing;
 
   constructor(
     context: DatabaseContext,
@@ -33,6 +35,7 @@ export class PrimaryReplication implements Replication {
     handlers: ReplicationHandlers,
   ) {
     this.#handlers = handlers;
+    this.#scrubbing = new Scrubbing(context.warn);
     this.#set = new PrimarySet(context, directory);
     this.#server = new StreamServer(this.#set, {
       identity: () => ({ ...identity, ready: this.#ready }),
@@ -51,7 +54,10 @@ export class PrimaryReplication implements Replication {
   async start(): Promise<void> {
     await this.#set.start();
     this.#handlers.lagChanged(0);
-    this.#housekeeping = setInterval(() => this.#server.enforceLogLimits(), housekeepingMs);
+    this.#housekeeping = setInterval(() => {
+      this.#server.enforceLogLimits();
+      this.#scrubbing.runIfDue(() => this.#scrub());
+    }, housekeepingMs);
   }
 
   /** The release command is done: replicas may start their processes. */
@@ -116,6 +122,7 @@ export class PrimaryReplication implements Replication {
 
   async stop(): Promise<void> {
     clearInterval(this.#housekeeping);
+    await this.#scrubbing.settled;
     // The last transactions are captured, and so sent, before the links close.
     for (const database of this.#set.all()) await database.capture().catch(() => 0);
     this.#server.stop();
@@ -144,6 +151,10 @@ export class PrimaryReplication implements Replication {
       },
       restarted: () => this.#progressed(),
     });
+  }
+
+  async #scrub(): Promise<void> {
+    for (const database of this.#set.all()) await database.scrub();
   }
 
   #progressed(): void {

@@ -9,6 +9,7 @@ import type { DatabaseContext } from '../database/database-parts.ts';
 import type { PinnedPages } from '../database/pinned-state.ts';
 import type { ReplicaDatabase } from '../database/replica-database.ts';
 import { ReplicaSet } from '../database/replica-set.ts';
+import { Scrubbing } from '../database/scrubbing.ts';
 import type { Position } from '../ltx/position.ts';
 import type { NodeIdentity } from '../stream/node-identity.ts';
 import { type PrimaryInfo, StreamClient } from '../stream/stream-client.ts';
@@ -35,6 +36,7 @@ export class ReplicaReplication implements Replication {
   readonly #directory: DataDirectory;
   readonly #handlers: ReplicationHandlers;
   readonly #listeners = new Set<() => void>();
+  readonly #scrubbing: Scrubbing;
   readonly #firstSync = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #tick: NodeJS.Timeout | undefined;
@@ -58,6 +60,7 @@ export class ReplicaReplication implements Replication {
     this.#directory = directory;
     this.#handlers = handlers;
     this.#address = address;
+    this.#scrubbing = new Scrubbing(context.warn);
     this.synced = this.#firstSync.promise;
     this.#set = new ReplicaSet(context, directory);
     this.#client = new StreamClient(address.url, address.secret, this.#set, {
@@ -145,6 +148,7 @@ export class ReplicaReplication implements Replication {
     clearTimeout(this.#alone);
     this.#client.stop();
     await this.#running;
+    await this.#scrubbing.settled;
     await this.#set.stop();
   }
 
@@ -166,9 +170,10 @@ export class ReplicaReplication implements Replication {
 
   #appliedTo(database: ReplicaDatabase): void {
     // A snapshot is as old as its oldest page; only transactions tell how far behind they came.
-    if (database.appliedTimestampMs === 0) return this.#progressed();
-    const ageMs = Math.max(0, wallClockMs() + (this.#clockSkewMs ?? 0) - database.appliedTimestampMs);
-    this.#applied.set(database.name, { ageMs, atMs: monotonicMs() });
+    if (database.appliedTimestampMs > 0) {
+      const ageMs = Math.max(0, wallClockMs() + (this.#clockSkewMs ?? 0) - database.appliedTimestampMs);
+      this.#applied.set(database.name, { ageMs, atMs: monotonicMs() });
+    }
     const last = database.parts.log.lastRecord;
     if (last) this.#handlers.transaction(database.name, last.header, last.postApplyChecksum);
     this.#progressed();
@@ -191,6 +196,7 @@ export class ReplicaReplication implements Replication {
   }
 
   #housekeep(): void {
+    this.#scrubbing.runIfDue(() => this.#scrub());
     this.#handlers.lagChanged(this.#lagMs());
     for (const database of this.#set.all()) database.parts.log.enforceLimits(undefined);
   }
@@ -205,6 +211,12 @@ export class ReplicaReplication implements Replication {
       ([database, { atMs }]) => (name === undefined || name === database) && nowMs - atMs < inStepMs,
     );
     return Math.max(0, ...recent.map(([, { ageMs }]) => ageMs));
+  }
+
+  async #scrub(): Promise<void> {
+    for (const database of this.#set.all()) {
+      if ((await database.scrub()) > 0) this.#client.resync(database.name);
+    }
   }
 
   #progressed(): void {

@@ -71,6 +71,7 @@ export class StreamClient {
   /** Databases whose copies proved wrong since they were last compared. */
   readonly #distrusted = new Set<string>();
   #lastProblem = '';
+  #link: Link | undefined;
 
   /** `url` is the primary's API, like `http://10.0.0.1:20202`. */
   constructor(url: string, secret: string | undefined, set: ReplicaSet, handlers: StreamClientHandlers) {
@@ -86,6 +87,7 @@ export class StreamClient {
       const startedMs = monotonicMs();
       try {
         const link = new Link(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted);
+        this.#link = link;
         await link.run(this.#abort.signal);
       } catch (error) {
         if (this.#abort.signal.aborted) return;
@@ -95,6 +97,12 @@ export class StreamClient {
       if (monotonicMs() - startedMs > lastingMs) this.#backoff.reset();
       await sleep(this.#backoff.nextMs(), this.#abort.signal);
     }
+  }
+
+  /** Has a database compared with the primary's, whatever its position says. */
+  resync(name: string): void {
+    this.#distrusted.add(name);
+    this.#link?.close();
   }
 
   stop(): void {
@@ -176,6 +184,10 @@ class Link {
       await this.#settle();
       this.#handlers.connected(undefined);
     }
+  }
+
+  close(): void {
+    this.#socket.close(1000);
   }
 
   /** Everything that the primary sent before it closed the link in order is worked on first. */

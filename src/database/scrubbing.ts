@@ -1,0 +1,57 @@
+import { monotonicMs } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { TimeSlice } from '../base/time-slice.ts';
+import type { PageChecksums } from '../ltx/page-checksums.ts';
+import type { PageSource } from '../sqlite/page-source.ts';
+
+/** How often every page is read and compared with its checksum. A gigabyte takes about a second, in slices. */
+const intervalMs = Number(process.env.SKEIN_TEST_SCRUB_MS ?? 600_000);
+
+/**
+ * Calls `changed` for each page whose bytes are not those that its checksum in memory stands for: something other than
+ * SQLite has written to the file, or the disk has. Returns how many there were.
+ */
+export async function scrubPages(
+  source: PageSource,
+  checksums: PageChecksums,
+  changed: (page: number, data: Uint8Array) => void,
+): Promise<number> {
+  const slice = new TimeSlice(2);
+  let found = 0;
+  for (let page = 1; page <= source.commit; page += 1) {
+    if (page === source.lockPage) continue;
+    const data = source.page(page);
+    if (!checksums.matches(page, data)) {
+      changed(page, data);
+      found += 1;
+    }
+    if (slice.isOver) await slice.yield();
+  }
+  return found;
+}
+
+/** Runs a scrub now and then, one at a time. */
+export class Scrubbing {
+  readonly #warn: (message: string, fields: Record<string, unknown>) => void;
+  #dueAtMs = monotonicMs() + intervalMs;
+  #running: Promise<void> | undefined;
+
+  constructor(warn: (message: string, fields: Record<string, unknown>) => void) {
+    this.#warn = warn;
+  }
+
+  runIfDue(scrub: () => Promise<void>): void {
+    if (this.#running || monotonicMs() < this.#dueAtMs) return;
+    this.#running = scrub()
+      .catch((error: unknown) => this.#warn('the pages could not be checked', { reason: messageOf(error) }))
+      .finally(() => {
+        this.#running = undefined;
+        this.#dueAtMs = monotonicMs() + intervalMs;
+      });
+  }
+
+  /** Resolves when no scrub runs. */
+  get settled(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+}
