@@ -148,7 +148,7 @@ test('a database that cannot be written is said, with exit code 1', {
   chmodSync(node.path('app.db'), 0o444);
   chownSync(node.databases, nobody, nobody);
   const before = readFileSync(node.path('app.db'));
-  await refuses(node, 1, /app\.db/);
+  await refuses(node, 1, /app\.db cannot be written.*\[DIRECTORY_NOT_WRITABLE\]/);
   assert.ok(readFileSync(node.path('app.db')).equals(before), 'unchanged');
 });
 

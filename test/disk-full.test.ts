@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -98,7 +98,7 @@ test("an app whose disk fills up gets SQLite's own error, reads go on, and all i
     break;
   }
   assert.ok(committed < 500, 'the disk is full at some time');
-  assert.ok(cluster.primary.pid, 'the node still runs');
+  assert.ok(cluster.primary.pid, `the node still runs\n${cluster.primary.tail()}`);
   assert.equal(await app.value('SELECT count(*) FROM big'), committed);
   assert.equal((await cluster.primary.fetch('/status')).status, 200);
   disk.free();
@@ -148,7 +148,7 @@ test("a replica's full disk is said, its readers read on, and it catches up when
   disk.fill(0);
   await cluster.replica.line(/ENOSPC|no space|disk is full/i, seen);
   await writer.commits(200);
-  assert.ok(cluster.replica.pid, 'the node still runs');
+  assert.ok(cluster.replica.pid, `the node still runs\n${cluster.replica.tail()}`);
   assert.equal((await cluster.replica.fetch('/status')).status, 200);
   const before = (await cluster.replica.state()).databases['app.db'].txid;
   disk.free();
@@ -162,6 +162,7 @@ test("a replica's full disk is said, its readers read on, and it catches up when
   await writer.stop();
   await assertInStep(cluster);
   assert.ok((await reader.stop()) > 0);
+  await waitFor('.primary to be there again', () => existsSync(cluster.replica.path('.primary')));
 });
 
 test('a first sync that finds no room leaves no half database behind, and succeeds when there is room', {

@@ -1,7 +1,7 @@
 import { globSync } from 'node:fs';
 import { relative, resolve, sep } from 'node:path';
 
-const folders = ['src', 'test', 'examples', 'scripts'];
+const folders = ['src', 'test', 'examples', 'scripts', 'bench'];
 /** Runs of many minutes; only on request, by `npm test -- test/soak`. */
 const soakFolder = 'test/soak/';
 

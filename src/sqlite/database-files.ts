@@ -140,6 +140,13 @@ function openInWalMode(path: string, name: string): DatabaseSync {
         { cause: error },
       );
     }
+    if (/readonly/.test(message)) {
+      throw new SkeinError(
+        'DIRECTORY_NOT_WRITABLE',
+        `${name} cannot be written (${message}). Give this user the right to write the file and its directory.`,
+        { cause: error },
+      );
+    }
     throw new SkeinError(
       'DATABASE_BUSY',
       `${name} could not be opened in WAL mode (${message}). Another program holds it in another journal mode or in a long transaction: end that, then start again.`,
