@@ -1,11 +1,16 @@
 import { type FSWatcher, watch } from 'node:fs';
+import { monotonicMs } from '../base/clock.ts';
 import { isDatabaseName } from './data-directory.ts';
 
-/** From this many commits in one capture on, being woken for each costs more than looking every `pollMs`. */
-const busyCommits = 16;
-const pollMs = 4;
-/** Polls in a row below `busyCommits` after which changes are waited for again. */
-const calmPolls = 8;
+/** From this many commits in one capture on, being woken for each costs more than looking now and then. */
+const busyCommits = 8;
+/** How long to wait between looks: soon while each finds few commits, longer where a batch saves the most. */
+const pollMs = 1;
+const bulkPollMs = 4;
+const bulkCommits = 40;
+/** Below this rate over `calmPolls` looks in a row, changes are waited for again. */
+const calmCommitsPerMs = 2;
+const calmPolls = 16;
 /**
  * A write is reported before its commit is: SQLite writes the frames, waits for the disk when it is told to, and only
  * then the wal-index, of which the kernel reports nothing. So a wake that found nothing looks again after these.
@@ -34,6 +39,7 @@ export class CaptureLoop {
   #timer: NodeJS.Timeout | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #calm = 0;
+  #polledAtMs = 0;
   #stopped = false;
   readonly #running = new Map<string, boolean>();
   /** By database: the second look that is due, and which of them it is. */
@@ -97,6 +103,7 @@ export class CaptureLoop {
       if (commits >= busyCommits && this.#watcher) {
         this.#unwatch();
         this.#calm = 0;
+        this.#polledAtMs = monotonicMs();
         this.#timer = setTimeout(() => void this.#poll(), pollMs);
       }
     }
@@ -122,13 +129,16 @@ export class CaptureLoop {
     let commits = 0;
     for (const name of this.#handlers.names()) commits += await this.#handlers.capture(name);
     if (this.#stopped) return;
-    this.#calm = commits >= busyCommits ? 0 : this.#calm + 1;
+    const nowMs = monotonicMs();
+    const isCalm = commits < calmCommitsPerMs * (nowMs - this.#polledAtMs);
+    this.#polledAtMs = nowMs;
+    this.#calm = isCalm ? this.#calm + 1 : 0;
     if (this.#calm < calmPolls) {
-      this.#timer = setTimeout(() => void this.#poll(), pollMs);
+      this.#timer = setTimeout(() => void this.#poll(), commits >= bulkCommits ? bulkPollMs : pollMs);
       return;
     }
     this.#watch();
     // What came between the last look and the watch.
-    for (const name of this.#handlers.names()) void this.#wake(name);
+    for (const name of this.#handlers.names()) void this.#wake(name, 0);
   }
 }

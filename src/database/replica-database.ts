@@ -57,9 +57,14 @@ export class ReplicaDatabase {
 
   /**
    * Opens a file that is there, finds its position by its checksum, and rolls it forward from the log. A state that the
-   * log does not know has TXID 0, and the primary will send what differs.
+   * log does not know has TXID 0, and the primary will send what differs. `proven` are the checksums of the file's pages when
+   * it was written a moment ago, which need not be read again.
    */
-  static async open(context: DatabaseContext, parts: DatabaseParts): Promise<ReplicaDatabase> {
+  static async open(
+    context: DatabaseContext,
+    parts: DatabaseParts,
+    proven?: PageChecksums,
+  ): Promise<ReplicaDatabase> {
     const files = new DatabaseFiles(parts.path, parts.name);
     try {
       if (!(await waitForLock(files, 'write', writeLockTimeoutMs))) {
@@ -70,7 +75,8 @@ export class ReplicaDatabase {
       }
       const index = files.walIndex.header() ?? (await repairWalIndexHeader(files));
       assert(index, `the wal-index of ${parts.path} has no valid header`);
-      const checksums = await scanChecksums(new PageSource(files, index));
+      const isAsWritten = proven !== undefined && index.maxFrame === 0;
+      const checksums = isAsWritten ? proven : await scanChecksums(new PageSource(files, index));
       const database = new ReplicaDatabase(context, parts, files, checksums);
       await database.#recover();
       return database;

@@ -1,4 +1,4 @@
-import { closeSync, fsync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, fsync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { assert } from '../base/assert.ts';
@@ -11,7 +11,10 @@ import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { ReplicaDatabase } from './replica-database.ts';
 
 const sync = promisify(fsync);
+const syncData = promisify(fdatasync);
 const bufferBytes = 1 << 20;
+/** So much is brought to the disk at a time. */
+const syncBytes = 1 << 26;
 
 /**
  * Receives the snapshot of a database that is not here yet: pages go to a file of Skein's own, which takes the
@@ -27,6 +30,7 @@ export class SnapshotInstall {
   #header: LtxHeader | undefined;
   #buffer = Buffer.alloc(0);
   #bufferedPages = 0;
+  #unsyncedBytes = 0;
   #firstBuffered = 0;
 
   constructor(context: DatabaseContext, parts: DatabaseParts) {
@@ -67,7 +71,7 @@ export class SnapshotInstall {
     await sync(directory);
     closeSync(directory);
     failpoint('snapshot:in-place');
-    return ReplicaDatabase.open(this.#context, this.#parts);
+    return ReplicaDatabase.open(this.#context, this.#parts, this.#checksums);
   }
 
   abort(): void {
@@ -111,5 +115,10 @@ export class SnapshotInstall {
     for (let done = 0; done < length; )
       done += writeSync(this.#file, this.#buffer, done, length - done, offset + done);
     this.#bufferedPages = 0;
+    this.#unsyncedBytes += length;
+    if (this.#unsyncedBytes < syncBytes) return;
+    this.#unsyncedBytes = 0;
+    // Ahead of the one at the end, which then has little to wait for; that one tells what goes wrong.
+    syncData(this.#file).catch(() => undefined);
   }
 }

@@ -12,7 +12,8 @@ import { ReplicaSet } from '../database/replica-set.ts';
 import { Scrubbing } from '../database/scrubbing.ts';
 import type { Position } from '../ltx/position.ts';
 import type { NodeIdentity } from '../stream/node-identity.ts';
-import { type PrimaryInfo, StreamClient } from '../stream/stream-client.ts';
+import type { PrimaryInfo } from '../stream/primary-link.ts';
+import { StreamClient } from '../stream/stream-client.ts';
 import { databaseNotFound } from './database-not-found.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { emptyPosition, formatPosition } from '../ltx/position.ts';
+import { emptyPosition, formatPosition, parsePosition } from '../ltx/position.ts';
 import { hasCode } from '../sqlite/test-support.ts';
 import {
   type Chunk,
   chunkHeadBytes,
   chunkKind,
+  decodeAcknowledgement,
   decodeChunk,
+  encodeAcknowledgement,
   encodeChunk,
   type PrimaryMessage,
   parseFromPrimary,
@@ -29,7 +31,6 @@ const fromReplica: ReplicaMessage[] = [
     databases: { 'a.db': position, 'ü b.db': position },
     distrusted: ['a.db'],
   },
-  { type: 'ack', database: 'a.db', position },
   { type: 'checksums', id: 65_535, pageSize: 4096, bytes: 800 },
   { type: 'heartbeat' },
 ];
@@ -48,7 +49,6 @@ test('every message arrives as it was sent, with positions read', () => {
     const parsed = parseFromReplica(JSON.stringify(message));
     assert.equal(parsed.type, message.type);
     if (parsed.type === 'hello') assert.deepEqual(parsed.databases['a.db'], emptyPosition);
-    else if (parsed.type === 'ack') assert.deepEqual(parsed.position, emptyPosition);
     else assert.deepEqual({ ...parsed }, message);
   }
   for (const message of fromPrimary) {
@@ -60,29 +60,30 @@ test('every message arrives as it was sent, with positions read', () => {
 });
 
 test('anything else is refused, above all names that lead out of the directory', () => {
-  const ack = (database: string, at = position) => JSON.stringify({ type: 'ack', database, position: at });
+  const claim = (database: string, at = position) =>
+    JSON.stringify({ ...fromReplica[0], databases: { [database]: at } });
   const texts = [
     '',
     'null',
     '[]',
     '{}',
     '{"type":"unknown"}',
-    '{"type":"ack"}',
-    ack('../a.db'),
-    ack('/etc/a.db'),
-    ack('a/b.db'),
-    ack('a\0.db'),
-    ack('a.sqlite'),
-    ack(`${'x'.repeat(300)}.db`),
-    ack('a.db', '1/2'),
-    ack('a.db', `${position}0`),
+    '{"type":"hello"}',
+    claim('../a.db'),
+    claim('/etc/a.db'),
+    claim('a/b.db'),
+    claim('a\0.db'),
+    claim('a.sqlite'),
+    claim(`${'x'.repeat(300)}.db`),
+    claim('a.db', '1/2'),
+    claim('a.db', `${position}0`),
     '{"type":"checksums","id":65536,"pageSize":4096,"bytes":8}',
     '{"type":"checksums","id":1,"pageSize":4096,"bytes":-8}',
   ];
   for (const text of texts) assert.throws(() => parseFromReplica(text), hasCode('PROTOCOL_INVALID'), text);
   const drop = JSON.stringify({ type: 'drop', name: '../../a.db' });
   assert.throws(() => parseFromPrimary(drop), hasCode('PROTOCOL_INVALID'));
-  assert.throws(() => parseFromPrimary(ack('a.db')), hasCode('PROTOCOL_INVALID'), 'the other direction');
+  assert.throws(() => parseFromPrimary(claim('a.db')), hasCode('PROTOCOL_INVALID'), 'the other direction');
 });
 
 test('any chunk survives being written and read', () => {
@@ -109,4 +110,14 @@ test('a chunk that is short, or of an unknown kind or flag, is refused', () => {
     assert.throws(() => decodeChunk(Buffer.of(kind, 0, 0, 0, 9)), hasCode('PROTOCOL_INVALID'));
   }
   assert.throws(() => decodeChunk(Buffer.of(1, 4, 0, 0, 9)), hasCode('PROTOCOL_INVALID'));
+});
+
+test('an acknowledgement arrives as it was sent, and anything else is refused', () => {
+  const sent = parsePosition('00000000000000ff/8000000000000abc');
+  assert.ok(sent);
+  const bytes = encodeAcknowledgement(sent);
+  assert.deepEqual(decodeAcknowledgement(bytes), sent);
+  for (const wrong of [bytes.subarray(1), Buffer.alloc(16, 0x7f), Buffer.alloc(16, 0xff), Buffer.alloc(0)]) {
+    assert.throws(() => decodeAcknowledgement(wrong), hasCode('PROTOCOL_INVALID'));
+  }
 });

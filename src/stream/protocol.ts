@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { messageOf, SkeinError } from '../base/errors.ts';
-import { type Position, parsePosition } from '../ltx/position.ts';
+import { isChecksum, type Position, parsePosition, txid } from '../ltx/position.ts';
 
 /**
  * What primary and replica say to each other over one WebSocket: control messages as JSON text, LTX files and page
@@ -43,7 +43,6 @@ const fromReplica = z.discriminatedUnion('type', [
     /** Databases whose copy proved wrong while applying: their pages are compared whatever their positions say. */
     distrusted: z.array(databaseName).max(10_000),
   }),
-  z.object({ type: z.literal('ack'), database: databaseName, position: positionText }),
   /** Answers `compare`: binary checksum chunks of this length follow. */
   z.object({
     type: z.literal('checksums'),
@@ -107,7 +106,7 @@ function parse<T>(schema: z.ZodType<T>, text: string): T {
 }
 
 /** What a binary message carries. */
-export const chunkKind = { next: 1, changed: 2, snapshot: 3, checksums: 4 } as const;
+export const chunkKind = { next: 1, changed: 2, snapshot: 3, checksums: 4, acknowledgement: 5 } as const;
 export type ChunkKind = (typeof chunkKind)[keyof typeof chunkKind];
 
 /** Kind, flags (1: first chunk of its file, 2: last), database id; then the bytes. */
@@ -130,6 +129,28 @@ export function encodeChunk(chunk: Chunk): Buffer {
   message.writeUInt16BE(chunk.id, 2);
   message.set(chunk.bytes, chunkHeadBytes);
   return message;
+}
+
+/** An acknowledgement's bytes: TXID and checksum of what is applied and logged, each u64 big-endian. */
+export function encodeAcknowledgement(position: Position): Buffer {
+  const bytes = Buffer.allocUnsafe(16);
+  bytes.writeBigUInt64BE(BigInt(position.txid), 0);
+  bytes.writeBigUInt64BE(position.checksum, 8);
+  return bytes;
+}
+
+/** Throws `PROTOCOL_INVALID`. */
+export function decodeAcknowledgement(bytes: Uint8Array): Position {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length === 16) {
+    const value = Number(buffer.readBigUInt64BE(0));
+    const sum = buffer.readBigUInt64BE(8);
+    if (Number.isSafeInteger(value) && isChecksum(sum)) return { txid: txid(value), checksum: sum };
+  }
+  throw new SkeinError(
+    'PROTOCOL_INVALID',
+    'The other node sent an acknowledgement that is not of this protocol.',
+  );
 }
 
 /** The chunk's bytes are a view of the message. Throws `PROTOCOL_INVALID`. */

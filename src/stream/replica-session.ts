@@ -8,6 +8,7 @@ import { DatabaseFeed } from './database-feed.ts';
 import type { PrimaryIdentity } from './node-identity.ts';
 import {
   chunkKind,
+  decodeAcknowledgement,
   decodeChunk,
   type FromReplica,
   heartbeatMs,
@@ -173,11 +174,6 @@ export class ReplicaSession {
       case 'hello':
         this.#begin(message);
         break;
-      case 'ack':
-        if (this.#feeds.get(message.database)?.hasOffered(message.position)) {
-          this.#setAcknowledged(message.database, message.position);
-        }
-        break;
       case 'checksums':
         if (message.bytes > checksumsBytesMax)
           throw new SkeinError('PROTOCOL_INVALID', 'The list of page checksums is too long.');
@@ -224,6 +220,11 @@ export class ReplicaSession {
     this.#beat();
   }
 
+  #acknowledge(name: string | undefined, position: Position): void {
+    if (name !== undefined && this.#feeds.get(name)?.hasOffered(position))
+      this.#setAcknowledged(name, position);
+  }
+
   #setAcknowledged(name: string, position: Position | undefined): void {
     if (position) this.acknowledged.set(name, position);
     else this.acknowledged.delete(name);
@@ -232,6 +233,10 @@ export class ReplicaSession {
 
   #receiveChunk(data: Buffer): void {
     const chunk = decodeChunk(data);
+    if (chunk.kind === chunkKind.acknowledgement) {
+      this.#acknowledge(this.#namesById[chunk.id], decodeAcknowledgement(chunk.bytes));
+      return;
+    }
     const incoming = this.#incoming;
     if (chunk.kind !== chunkKind.checksums || !incoming || chunk.id !== incoming.id) {
       throw new SkeinError('PROTOCOL_INVALID', 'The replica sent a chunk that nobody asked for.');

@@ -1,53 +1,16 @@
-import { WebSocket } from 'ws';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs } from '../base/clock.ts';
-import { type ErrorCode, exitCodes, messageOf, SkeinError } from '../base/errors.ts';
+import { type ErrorCode, messageOf, SkeinError } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
-import type { ReplicaDatabase } from '../database/replica-database.ts';
 import type { ReplicaSet } from '../database/replica-set.ts';
-import { formatPosition, type Position } from '../ltx/position.ts';
-import { DatabaseReceiver } from './database-receiver.ts';
-import type { NodeIdentity } from './node-identity.ts';
-import {
-  chunkBytesMax,
-  chunkKind,
-  decodeChunk,
-  type FromPrimary,
-  heartbeatMs,
-  messageBytesMax,
-  parseFromPrimary,
-  protocolVersion,
-  type ReplicaMessage,
-  silenceMaxMs,
-  streamPath,
-} from './protocol.ts';
-import { SocketSender } from './socket-sender.ts';
+import { PrimaryLink, type PrimaryLinkHandlers } from './primary-link.ts';
 
-const connectTimeoutMs = 5_000;
 const retryFirstMs = 100;
 const retryMaxMs = 3_000;
 /** A link that stood this long was a good one: the next is tried at once. */
 const lastingMs = 5_000;
-/** Chunks that wait to be applied, after which the socket is not read on. */
-const queuedBytesMax = 4 << 20;
 
-export type PrimaryInfo = {
-  readonly node: string;
-  readonly url: string;
-  readonly region: string;
-  readonly epoch: number;
-};
-
-export type StreamClientHandlers = {
-  identity(): NodeIdentity & { readonly candidate: boolean };
-  /** The link stands, or ended (undefined). */
-  connected(primary: PrimaryInfo | undefined): void;
-  applied(database: ReplicaDatabase): void;
-  /** The primary's wall clock, ms since 1970, as it was when it sent this; its databases, once it is ready. */
-  heartbeat(clockMs: number, databases: readonly string[] | undefined): void;
-  dropped(database: string): void;
-  /** This node holds all that the primary had a moment ago. */
-  caughtUp(): void;
+export type StreamClientHandlers = PrimaryLinkHandlers & {
   /** The primary does not want this node; a person has to change something. */
   refused(error: SkeinError): void;
   notice(message: string, fields: Record<string, unknown>): void;
@@ -71,7 +34,7 @@ export class StreamClient {
   /** Databases whose copies proved wrong since they were last compared. */
   readonly #distrusted = new Set<string>();
   #lastProblem = '';
-  #link: Link | undefined;
+  #link: PrimaryLink | undefined;
 
   /** `url` is the primary's API, like `http://10.0.0.1:20202`. */
   constructor(url: string, secret: string | undefined, set: ReplicaSet, handlers: StreamClientHandlers) {
@@ -86,7 +49,7 @@ export class StreamClient {
     while (!this.#abort.signal.aborted) {
       const startedMs = monotonicMs();
       try {
-        const link = new Link(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted);
+        const link = new PrimaryLink(this.#url, this.#secret, this.#set, this.#handlers, this.#distrusted);
         this.#link = link;
         await link.run(this.#abort.signal);
       } catch (error) {
@@ -122,263 +85,4 @@ export class StreamClient {
       reason: problem,
     });
   }
-}
-
-/** One connection, from its opening to its end. */
-class Link {
-  readonly #set: ReplicaSet;
-  readonly #handlers: StreamClientHandlers;
-  readonly #distrusted: Set<string>;
-  readonly #url: string;
-  readonly #socket: WebSocket;
-  readonly #sender: SocketSender;
-  readonly #receivers: (DatabaseReceiver | undefined)[] = [];
-  /** By the last heartbeat; undefined while the primary is not ready. */
-  #primaryPositions: Map<string, Position> | undefined;
-  /** Messages that came while one was being worked on, in order. */
-  #queue: { data: Buffer; isBinary: boolean }[] = [];
-  #queuedBytes = 0;
-  #working = false;
-  #lastHeardMs = monotonicMs();
-  readonly #end = Promise.withResolvers<void>();
-
-  constructor(
-    url: string,
-    secret: string | undefined,
-    set: ReplicaSet,
-    handlers: StreamClientHandlers,
-    distrusted: Set<string>,
-  ) {
-    this.#url = url;
-    this.#set = set;
-    this.#handlers = handlers;
-    this.#distrusted = distrusted;
-    this.#socket = new WebSocket(new URL(streamPath, url.replace(/^http/, 'ws')), {
-      headers: secret === undefined ? {} : { authorization: `Bearer ${secret}` },
-      handshakeTimeout: connectTimeoutMs,
-      maxPayload: messageBytesMax,
-      perMessageDeflate: false,
-    });
-    this.#sender = new SocketSender(this.#socket);
-  }
-
-  /** Resolves when the link ended in order; rejects with why it did not. */
-  async run(signal: AbortSignal): Promise<void> {
-    const socket = this.#socket;
-    const stop = () => socket.close(1000);
-    signal.addEventListener('abort', stop, { once: true });
-    socket.on('open', () => this.#hello());
-    socket.on('message', (data: Buffer, isBinary: boolean) => this.#enqueue(data, isBinary));
-    socket.on('close', () => void this.#drained().then(() => this.#end.resolve()));
-    socket.on('error', (error) => this.#end.reject(unreachable(this.#url, error)));
-    socket.on('unexpected-response', (_request, response) =>
-      this.#end.reject(refusedBy(this.#url, response.statusCode)),
-    );
-    const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
-    try {
-      await this.#end.promise;
-    } finally {
-      clearInterval(heartbeat);
-      signal.removeEventListener('abort', stop);
-      socket.terminate();
-      await this.#settle();
-      this.#handlers.connected(undefined);
-    }
-  }
-
-  close(): void {
-    this.#socket.close(1000);
-  }
-
-  /** Everything that the primary sent before it closed the link in order is worked on first. */
-  async #drained(): Promise<void> {
-    while (this.#working) await sleep(1);
-  }
-
-  /** Waits for the message that is being worked on: the next link starts from what it leaves. */
-  async #settle(): Promise<void> {
-    this.#queue = [];
-    await this.#drained();
-    for (const receiver of this.#receivers) receiver?.abort();
-  }
-
-  #hello(): void {
-    const { app, node, region, epoch, candidate } = this.#handlers.identity();
-    const databases: Record<string, string> = {};
-    for (const database of this.#set.all()) databases[database.name] = formatPosition(database.position);
-    const distrusted = [...this.#distrusted];
-    this.#send({
-      type: 'hello',
-      protocol: protocolVersion,
-      app,
-      node,
-      region,
-      candidate,
-      epoch,
-      databases,
-      distrusted,
-    });
-  }
-
-  #beat(): void {
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
-    if (monotonicMs() - this.#lastHeardMs > silenceMaxMs && !this.#working) {
-      this.#end.reject(
-        new SkeinError(
-          'PRIMARY_UNREACHABLE',
-          `The primary at ${this.#url} has been silent for ${silenceMaxMs / 1000} s.`,
-        ),
-      );
-      return;
-    }
-    this.#send({ type: 'heartbeat' });
-  }
-
-  #enqueue(data: Buffer, isBinary: boolean): void {
-    this.#lastHeardMs = monotonicMs();
-    this.#queue.push({ data, isBinary });
-    this.#queuedBytes += data.length;
-    if (this.#queuedBytes > queuedBytesMax) this.#socket.pause();
-    if (!this.#working) void this.#work();
-  }
-
-  async #work(): Promise<void> {
-    this.#working = true;
-    try {
-      for (let message = this.#queue.shift(); message; message = this.#queue.shift()) {
-        this.#queuedBytes -= message.data.length;
-        if (this.#socket.isPaused && this.#queuedBytes < queuedBytesMax / 2) this.#socket.resume();
-        if (message.isBinary) await this.#takeChunk(message.data);
-        else await this.#takeControl(parseFromPrimary(message.data.toString('utf8')));
-      }
-    } catch (error) {
-      this.#queue = [];
-      this.#end.reject(error);
-    } finally {
-      this.#working = false;
-    }
-  }
-
-  async #takeChunk(data: Buffer): Promise<void> {
-    const chunk = decodeChunk(data);
-    const receiver = this.#receivers[chunk.id];
-    if (!receiver)
-      throw new SkeinError('PROTOCOL_INVALID', 'The primary sent a chunk of a database that it never named.');
-    let position: Position | undefined;
-    try {
-      position = await receiver.take(chunk);
-    } catch (error) {
-      const distrust =
-        error instanceof SkeinError && (error.code === 'POSITION_MISMATCH' || error.code === 'LTX_INVALID');
-      if (distrust) this.#distrusted.add(receiver.name);
-      throw error;
-    }
-    if (!position) return;
-    if (chunk.kind !== chunkKind.next) this.#distrusted.delete(receiver.name);
-    this.#send({ type: 'ack', database: receiver.name, position: formatPosition(position) });
-    if (receiver.database) this.#handlers.applied(receiver.database);
-    this.#checkCaughtUp();
-  }
-
-  async #takeControl(message: FromPrimary): Promise<void> {
-    switch (message.type) {
-      case 'welcome':
-        this.#handlers.connected({
-          node: message.node,
-          url: this.#url,
-          region: message.region,
-          epoch: message.epoch,
-        });
-        break;
-      case 'database':
-        this.#receivers[message.id] = new DatabaseReceiver(this.#set, message.name);
-        break;
-      case 'following': {
-        const receiver = this.#receivers[message.id];
-        if (receiver) receiver.isFollowing = true;
-        this.#checkCaughtUp();
-        break;
-      }
-      case 'compare':
-        await this.#receivers[message.id]?.keepIfAhead(message.position);
-        await this.#sendChecksums(message.id);
-        break;
-      case 'drop':
-        await this.#set.drop(message.name);
-        this.#handlers.dropped(message.name);
-        break;
-      case 'heartbeat':
-        this.#primaryPositions = message.ready ? new Map(Object.entries(message.positions)) : undefined;
-        this.#handlers.heartbeat(message.clockMs, message.ready ? Object.keys(message.positions) : undefined);
-        this.#checkCaughtUp();
-        break;
-      case 'refuse':
-        throw refusal(message.code, message.message);
-    }
-  }
-
-  async #sendChecksums(id: number): Promise<void> {
-    const database = this.#receivers[id]?.database;
-    if (!database)
-      throw new SkeinError(
-        'PROTOCOL_INVALID',
-        'The primary asked for the checksums of a database that is not here.',
-      );
-    const bytes = database.pageChecksums();
-    this.#send({ type: 'checksums', id, pageSize: database.pageSize, bytes: bytes.length });
-    if (bytes.length === 0) return;
-    const pieces = function* () {
-      for (let at = 0; at < bytes.length; at += chunkBytesMax) yield bytes.subarray(at, at + chunkBytesMax);
-    };
-    await this.#sender.sendPieces(chunkKind.checksums, id, pieces());
-  }
-
-  /** Tells at every heartbeat and file whether all that the last heartbeat named is here. */
-  #checkCaughtUp(): void {
-    if (!this.#primaryPositions) return;
-    for (const [name, position] of this.#primaryPositions) {
-      const receiver = this.#receivers.find((candidate) => candidate?.name === name);
-      const mine = receiver?.isFollowing ? receiver.database?.position : undefined;
-      if (!mine || mine.txid < position.txid) return;
-    }
-    this.#handlers.caughtUp();
-  }
-
-  #send(message: ReplicaMessage): void {
-    this.#sender.sendControl(message);
-  }
-}
-
-function refusal(code: string, message: string): SkeinError {
-  const known = code in exitCodes ? (code as ErrorCode) : 'PRIMARY_UNREACHABLE';
-  return new SkeinError(known, message);
-}
-
-function refusedBy(url: string, status: number | undefined): SkeinError {
-  if (status === 401) {
-    return new SkeinError(
-      'SECRET_WRONG',
-      `The primary at ${url} refuses this node's secret. Give all nodes of the app the same [node] secret (SKEIN_NODE_SECRET).`,
-    );
-  }
-  if (status === 421 || status === 503) {
-    return new SkeinError(
-      'NOT_PRIMARY',
-      `The node at ${url} is not the primary. Set [lease] primary to the URL of the node that is.`,
-    );
-  }
-  return new SkeinError(
-    'PRIMARY_UNREACHABLE',
-    `What answers at ${url} is not a Skein node (HTTP status ${status}). Check [lease] primary.`,
-  );
-}
-
-function unreachable(url: string, cause: Error): SkeinError {
-  return new SkeinError(
-    'PRIMARY_UNREACHABLE',
-    `The primary at ${url} cannot be reached: ${cause.message || messageOf((cause as { code?: unknown }).code)}.`,
-    {
-      cause,
-    },
-  );
 }
