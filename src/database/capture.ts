@@ -87,9 +87,18 @@ export class Capture {
     this.#restartAllowed = restartAllowed;
   }
 
-  /** Says that a checkpoint, made while no writer could write, has moved every captured frame. */
-  allowRestart(): void {
-    this.#restartAllowed = true;
+  /** CKPT is about to be given away: nobody may restart the WAL unnoticed until `judgeRestart`. */
+  forbidRestart(): void {
+    this.#restartAllowed = false;
+  }
+
+  /** CKPT is held: the WAL may be restarted if it is still the one that was captured and all of that is in the file. */
+  judgeRestart(): void {
+    const index = this.settledHeader();
+    this.#restartAllowed =
+      index !== undefined &&
+      this.#isSameWal(index) &&
+      this.#files.walIndex.backfilled() === this.#start.frame;
   }
 
   /** Whether all captured frames are in the database file, and the next writer may overwrite them. */
@@ -103,12 +112,17 @@ export class Capture {
   }
 
   /**
-   * Captures all that is committed now; undefined when there is nothing new, or the wal-index is being written.
-   * Throws `WAL_GAP`, `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
+   * Captures all that is committed now; undefined when there is nothing new. Throws `DATABASE_BUSY`, `WAL_GAP`, `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
    */
   async run(): Promise<CapturedBatch | undefined> {
     const index = this.settledHeader() ?? (await repairWalIndexHeader(this.#files, writerTimeoutMs));
-    if (!index || (index.maxFrame === this.#start.frame && this.#isSameWal(index))) return undefined;
+    if (!index) {
+      throw new SkeinError(
+        'DATABASE_BUSY',
+        `${this.#files.path}: a writer was interrupted in the middle of its commit. It is tried again.`,
+      );
+    }
+    if (index.maxFrame === this.#start.frame && this.#isSameWal(index)) return undefined;
     let { frame } = this.#start;
     if (!this.#isSameWal(index)) {
       if (!this.#restartAllowed)
@@ -120,9 +134,10 @@ export class Capture {
       throw gap(this.#files.path, 'the WAL is shorter than what was captured of it');
     const commits = this.#countCommits(index, frame);
     const batch = await this.#capture(index, frame, commits);
-    // With CKPT held nothing is moved any more: where all of it has been, the next writer may restart the WAL.
-    this.#restartAllowed = this.#files.walIndex.backfilled() === index.maxFrame;
     this.#start = endOf(index, index.pageCount);
+    // With CKPT held nothing is moved any more: where all of it has been, the next writer may restart the WAL.
+    if (this.#files.holds('checkpoint')) this.judgeRestart();
+    else this.forbidRestart();
     return { ...batch, commits };
   }
 

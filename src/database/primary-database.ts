@@ -40,6 +40,9 @@ export class PrimaryDatabase {
   #checksums: PageChecksums;
   #capture: Capture;
   #pins = 0;
+  /** Settles when the last pin is released. */
+  #unpinned = Promise.withResolvers<void>();
+  readonly #closing = new AbortController();
   #recycling: Promise<void> | undefined;
   /** The WAL frame before which a recycle that was held up is not tried again. */
   #recycleFromFrame = 0;
@@ -191,11 +194,15 @@ export class PrimaryDatabase {
   /** Waits until what is committed now is captured, and pins it. */
   async pin(): Promise<PinnedState> {
     // Counted first, so that no recycle begins any more. One that runs needs the queue, so it is waited for outside.
+    this.#requireOpen();
+    if (this.#pins === 0) this.#unpinned = Promise.withResolvers<void>();
     this.#pins += 1;
     let released = false;
     const release = () => {
-      if (!released) this.#pins -= 1;
+      if (released) return;
       released = true;
+      this.#pins -= 1;
+      if (this.#pins === 0) this.#unpinned.resolve();
     };
     try {
       await this.#recycling;
@@ -234,7 +241,8 @@ export class PrimaryDatabase {
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
   recycleIfDue(): void {
-    if (this.#closed || this.#recycling || this.#pins > 0 || this.walFrames < this.#recycleFromFrame) return;
+    if (this.#closing.signal.aborted || this.#recycling || this.#pins > 0) return;
+    if (this.walFrames < this.#recycleFromFrame || this.#capture.isRestartAllowed) return;
     this.#recycling = this.#recycle().finally(() => {
       this.#recycling = undefined;
     });
@@ -242,7 +250,9 @@ export class PrimaryDatabase {
 
   /** Captures what is left and lets go of everything. The app has stopped writing. */
   async close(): Promise<void> {
+    this.#closing.abort();
     await this.#recycling;
+    if (this.#pins > 0) await this.#unpinned.promise;
     await this.#serial.run(async () => {
       if (this.#closed) return;
       try {
@@ -262,6 +272,11 @@ export class PrimaryDatabase {
     });
   }
 
+  #requireOpen(): void {
+    if (!this.#closing.signal.aborted) return;
+    throw new SkeinError('DATABASE_BUSY', `${this.name} is being closed. Try again in a moment.`);
+  }
+
   async #captureNow(): Promise<number> {
     if (this.#closed) return 0;
     try {
@@ -273,7 +288,10 @@ export class PrimaryDatabase {
       this.parts.positionFile.write(this.position);
       return batch.commits;
     } catch (error) {
-      if (error instanceof SkeinError && error.code === 'WAL_GAP') return this.#beginAnew(error);
+      if (error instanceof SkeinError && error.code === 'WAL_GAP') {
+        // Without CKPT the file may change under a scan; it comes back, and the gap is still there then.
+        return this.files.holds('checkpoint') ? this.#beginAnew(error) : 0;
+      }
       if (systemCodeOf(error) !== 'ENOSPC') throw error;
       const dropped = this.parts.log.dropAllButNewest();
       throw new SkeinError(
@@ -311,9 +329,12 @@ export class PrimaryDatabase {
         files: this.files,
         log: this.parts.log,
         checkpointer: this.#context.checkpointer,
+        signal: this.#closing.signal,
         exclusively: (task) => this.#serial.run(task),
         capture: () => this.#captureNow(),
-        complete: () => this.#capture.allowRestart(),
+        capturedFrame: () => this.#capture.at.frame,
+        forbidRestart: () => this.#capture.forbidRestart(),
+        judgeRestart: () => this.#capture.judgeRestart(),
       });
     } catch (error) {
       outcome = { kind: 'failed', reason: messageOf(error), pauseMs: 0 };

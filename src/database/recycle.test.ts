@@ -48,7 +48,7 @@ test('a writer in another process never fails and misses nothing while the WAL i
   const program = SqliteProgram.start(t, node.file());
   await program.run('.timeout 10000\nPRAGMA synchronous=OFF;');
   let writing = true;
-  const writer = program.run('INSERT INTO t VALUES (NULL, randomblob(2000));\n'.repeat(3_000)).finally(() => {
+  const writer = program.run('INSERT INTO t VALUES (NULL, randomblob(2000));\n'.repeat(20_000)).finally(() => {
     writing = false;
   });
   let moved = 0;
@@ -60,9 +60,9 @@ test('a writer in another process never fails and misses nothing while the WAL i
   }
   assert.equal(await writer, '');
   await primary.capture();
-  assert.ok(moved > 3, `${moved} recycles`);
-  assert.equal(await program.run('SELECT count(*) FROM t; PRAGMA integrity_check;'), '3000\nok');
-  assert.equal(primary.position.txid, 3_001);
+  assert.ok(moved > 1, `${moved} recycles`);
+  assert.equal(await program.run('SELECT count(*) FROM t; PRAGMA integrity_check;'), '20000\nok');
+  assert.equal(primary.position.txid, 20_001);
   assert.deepEqual(replica.position, primary.position);
   assert.ok(pagesOf(primary.files).equals(pagesOf(replica.files)));
 });
@@ -93,7 +93,7 @@ test('a reader of an old snapshot holds a recycle up, which is reported, and los
   assert.equal(primary.position.checksum, (await scanOf(primary.files)).checksum);
 });
 
-test('an open write transaction holds a recycle up, which lets the writer finish', { skip }, async (t) => {
+test('an open write transaction holds no recycle up, and the writer finishes', { skip }, async (t) => {
   const node = new TestNode(t, { recycleFrames: 10 });
   const app = node.app(t);
   const primary = await node.primary(t);
@@ -103,7 +103,7 @@ test('an open write transaction holds a recycle up, which lets the writer finish
   await writer.run('BEGIN IMMEDIATE; INSERT INTO t VALUES (2, 2);');
   primary.recycleIfDue();
   await recycled(primary);
-  assert.equal(primary.lastRecycle?.kind, 'held-up');
+  assert.equal(primary.lastRecycle?.kind, 'moved');
   assert.equal(await writer.run('COMMIT;'), '');
   assert.equal(await primary.capture(), 1);
   assert.equal(primary.position.checksum, (await scanOf(primary.files)).checksum);

@@ -1,6 +1,7 @@
 import { fdatasync } from 'node:fs';
 import { promisify } from 'node:util';
 import { monotonicMs } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
 import type { Log } from '../log/log.ts';
 import type { Checkpointer } from '../sqlite/checkpointer.ts';
@@ -11,78 +12,142 @@ const syncData = promisify(fdatasync);
 
 /** A transaction open longer than this makes the recycle wait for another time. */
 const writeLockTimeoutMs = 250;
-/** A program that checkpoints by itself may hold CKPT while it waits for WRITE, which is held here. */
+/** A program that checkpoints by itself may hold CKPT while it waits for a lock that is held here. */
 const checkpointLockTimeoutMs = 250;
+/** How often frames are moved beside the writers before the rest is moved while they wait. */
+const roundsBesideMax = 3;
+/** As few frames as this are moved within some milliseconds. */
+const fewFrames = 1_000;
 
 export type RecycleOutcome =
-  /** Writers waited for `pauseMs`. */
+  /** All frames are in the database file. Writers waited for `pauseMs`. */
   | { readonly kind: 'moved'; readonly pauseMs: number }
+  /** Some could not be moved, or CKPT was lost for a while. */
   | { readonly kind: 'held-up' | 'failed'; readonly reason: string; readonly pauseMs: number };
 
 export type RecycleParts = {
   readonly files: DatabaseFiles;
   readonly log: Log;
   readonly checkpointer: Checkpointer;
+  /** The database is being closed. */
+  readonly signal: AbortSignal;
   /** Runs a task while nothing else captures. */
   exclusively<T>(task: () => Promise<T>): Promise<T>;
   capture(): Promise<number>;
-  /** All frames are captured and in the database file, and nobody can have written since. */
-  complete(): void;
+  /** The frame up to which the WAL is captured. */
+  capturedFrame(): number;
+  /** CKPT is about to be free: a restart that is seen before `judgeRestart` may have lost frames. */
+  forbidRestart(): void;
+  /** CKPT is held again: from what the wal-index says now, whether the next writer may restart the WAL. */
+  judgeRestart(): void;
 };
 
+const readerHoldsUp = { kind: 'held-up', reason: 'a reader holds an old snapshot', pauseMs: 0 } as const;
+
 /**
- * Makes room for a fresh WAL: takes WRITE, captures the rest, lets SQLite checkpoint, gives WRITE back. The next
- * writer then restarts the WAL by SQLite's own code.
- *
- * CKPT is free for the length of SQLite's checkpoint, but WRITE is not, so no frame can come that was not captured. A
- * crash at any step leaves a WAL, a database file and a log that `PrimaryDatabase.open` puts together again.
+ * Makes room for a fresh WAL: has SQLite move all captured frames into the database file. The next writer then
+ * restarts the WAL by SQLite's own code. First beside the writers, then, for the few frames that came meanwhile, while
+ * they wait. A crash at any step leaves files and a log that `PrimaryDatabase.open` puts together again.
  */
 export async function recycleWal(parts: RecycleParts): Promise<RecycleOutcome> {
   const { files } = parts;
-  // What is on the disk already need not be waited for under the lock.
+  // What is on the disk already need not be waited for under a lock.
   await Promise.all([parts.log.sync(), syncData(files.wal)]);
-  return parts.exclusively(async () => {
+  for (let round = 1; ; round += 1) {
+    const outcome = await moveBeside(parts);
+    if (outcome) return outcome;
+    const left = (files.walIndex.header()?.maxFrame ?? 0) - files.walIndex.backfilled();
+    if (left === 0) return { kind: 'moved', pauseMs: 0 };
+    if (left <= fewFrames || round === roundsBesideMax) return moveUnderWrite(parts);
+  }
+}
+
+/**
+ * Has SQLite checkpoint while writers write. CKPT is free meanwhile; what keeps the WAL from being restarted, so that
+ * no frame can vanish before its capture, is a read transaction of Skein's own connection: a restart needs READ1 to
+ * READ4 exclusively. Undefined when it went well.
+ */
+async function moveBeside(parts: RecycleParts): Promise<RecycleOutcome | undefined> {
+  const { files } = parts;
+  const mark = await parts.exclusively(async () => {
     await parts.capture();
-    if (!(await waitForLock(files, 'write', writeLockTimeoutMs))) {
+    // With frames left to move, a reader gets one of READ1 to READ4, and not READ0, which restrains nobody.
+    if (parts.signal.aborted || files.walIndex.backfilled() >= parts.capturedFrame()) return undefined;
+    files.connection.exec('BEGIN; SELECT count(*) FROM sqlite_schema');
+    const frame = parts.capturedFrame();
+    parts.forbidRestart();
+    files.unlock('checkpoint');
+    return frame;
+  });
+  if (mark === undefined) return undefined;
+  const problem = await checkpoint(parts);
+  const isHeld = await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs);
+  if (isHeld) parts.judgeRestart();
+  // A checkpoint of the app's own waits for this very transaction: all that is committed is captured before it goes on.
+  else await parts.exclusively(parts.capture);
+  files.connection.exec('COMMIT');
+  if (!isHeld) return regain(parts);
+  if (problem !== undefined) return { kind: 'held-up', reason: problem, pauseMs: 0 };
+  return files.walIndex.backfilled() < mark ? readerHoldsUp : undefined;
+}
+
+/** Takes WRITE, captures the rest, lets SQLite checkpoint it, gives WRITE back. */
+async function moveUnderWrite(parts: RecycleParts): Promise<RecycleOutcome> {
+  const { files } = parts;
+  const outcome = await parts.exclusively(async (): Promise<RecycleOutcome> => {
+    await parts.capture();
+    if (parts.signal.aborted || !(await waitForLock(files, 'write', writeLockTimeoutMs))) {
       return { kind: 'held-up', reason: 'a program holds a write transaction open', pauseMs: 0 };
     }
     const pausedAtMs = monotonicMs();
-    let outcome: RecycleOutcome;
     try {
-      outcome = await moveFrames(parts);
+      const outcome = await moveRest(parts);
+      return { ...outcome, pauseMs: monotonicMs() - pausedAtMs };
     } finally {
       files.unlock('write');
     }
-    // Without WRITE again: a checkpoint that a program began meanwhile can end, and CKPT comes back.
-    if (outcome.kind === 'failed') await waitForLock(files, 'checkpoint', Number.POSITIVE_INFINITY);
-    return { ...outcome, pauseMs: monotonicMs() - pausedAtMs };
   });
+  return files.holds('checkpoint') ? outcome : regain(parts);
 }
 
-/** With WRITE held. Returns 'failed' only when CKPT could not be had back. */
-async function moveFrames(parts: RecycleParts): Promise<RecycleOutcome> {
+/** With WRITE held: no frame can come that was not captured. */
+async function moveRest(parts: RecycleParts): Promise<RecycleOutcome> {
   const { files } = parts;
   failpoint('recycle:locked');
   await parts.capture();
   failpoint('recycle:captured');
+  parts.forbidRestart();
   files.unlock('checkpoint');
-  let problem: string | undefined;
-  try {
-    await parts.checkpointer.checkpoint(files.path);
-  } catch (error) {
-    problem = error instanceof Error ? error.message : String(error);
-  }
+  const problem = await checkpoint(parts);
   failpoint('recycle:moved');
-  if (!(await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs))) {
-    return { kind: 'failed', reason: 'a program began a checkpoint of its own', pauseMs: 0 };
-  }
+  if (!(await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs))) return readerHoldsUp;
+  parts.judgeRestart();
+  failpoint('recycle:complete');
   if (problem !== undefined) return { kind: 'held-up', reason: problem, pauseMs: 0 };
   // Whoever moved them, a program's checkpoint or ours: no frame has come since the capture.
-  const index = files.walIndex.header();
-  if (!index || files.walIndex.backfilled() !== index.maxFrame) {
-    return { kind: 'held-up', reason: 'a reader holds an old snapshot', pauseMs: 0 };
+  return files.walIndex.backfilled() === parts.capturedFrame()
+    ? { kind: 'moved', pauseMs: 0 }
+    : readerHoldsUp;
+}
+
+/**
+ * Waits until CKPT comes back from a program that checkpoints by itself. Captures go on; where its checkpoint restarted
+ * the WAL before they saw all, the salts show it, and all pages are compared once CKPT is held again.
+ */
+async function regain(parts: RecycleParts): Promise<RecycleOutcome> {
+  const startedMs = monotonicMs();
+  await waitForLock(parts.files, 'checkpoint', Number.POSITIVE_INFINITY, parts.signal);
+  parts.judgeRestart();
+  const waitedMs = Math.round(monotonicMs() - startedMs);
+  return { kind: 'failed', reason: `a program ran a checkpoint of its own for ${waitedMs} ms`, pauseMs: 0 };
+}
+
+/** Returns what went wrong, if anything did. */
+async function checkpoint({ checkpointer, files }: RecycleParts): Promise<string | undefined> {
+  try {
+    await checkpointer.checkpoint(files.path);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
   }
-  parts.complete();
-  failpoint('recycle:complete');
-  return { kind: 'moved', pauseMs: 0 };
 }
