@@ -29,7 +29,8 @@ test('databases are found by name, sorted, once they have a first page', (t) => 
   mkdirSync(join(path, 'folder.db'));
   symlinkSync(join(path, 'b.db'), join(path, 'link.db'));
   symlinkSync(join(path, 'nowhere'), join(path, 'dangling.db'));
-  assert.deepEqual(directory.databaseNames(), ['a.db', 'b.db', 'link.db']);
+  assert.deepEqual(directory.databaseNames(), ['a.db', 'b.db']);
+  assert.deepEqual(directory.linkNames(), ['dangling.db', 'link.db']);
   assert.deepEqual(directory.loggedNames(), []);
   mkdirSync(join(directory.hidden, 'log', 'gone.db'));
   assert.deepEqual(directory.loggedNames(), ['gone.db']);
@@ -55,6 +56,17 @@ test('what an earlier run left half received is gone', (t) => {
   open(t, path);
   assert.equal(existsSync(join(first.hidden, 'tmp', 'half')), false);
   assert.equal(existsSync(join(first.hidden, 'tmp')), true);
+});
+
+test('a file that is no database is refused before anything is made, but for one that a node had here', (t) => {
+  const path = temporaryDirectory(t);
+  writeFileSync(join(path, 'a.db'), 'no database'.repeat(500));
+  assert.throws(() => new DataDirectory(path), hasCode('DATABASE_NOT_SQLITE'));
+  assert.equal(existsSync(join(path, '.skein')), false);
+  mkdirSync(join(path, '.skein/log/a.db'), { recursive: true });
+  assert.throws(() => new DataDirectory(path), hasCode('DATABASE_NOT_SQLITE'), 'an empty log is none');
+  writeFileSync(join(path, '.skein/log/a.db/segment'), '');
+  assert.equal(open(t, path).hasLog('a.db'), true);
 });
 
 test('a missing directory is made, and a path that cannot be one is refused with what to do', (t) => {

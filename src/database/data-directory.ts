@@ -2,6 +2,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  type Dirent,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -49,15 +50,21 @@ export class DataDirectory {
    */
   readonly machineWentDown: boolean;
   readonly #lockFile: number;
+  #isProven = false;
 
-  /** Throws `DIRECTORY_NOT_WRITABLE`, `LOCKS_UNSUPPORTED`, `DIRECTORY_IN_USE`, and what `requireSqlite` does. */
+  /**
+   * Throws `DIRECTORY_NOT_WRITABLE`, `LOCKS_UNSUPPORTED`, `DIRECTORY_IN_USE`, and what `requireSqlite` does of a file that no
+   * node had here before. What is wrong with the others is for the node's role to deal with.
+   */
   constructor(path: string) {
     this.path = path;
     this.hidden = join(path, hiddenName);
     const locks = platformByteLocks();
     refuseNetwork(path);
     // All files before anything is changed: a start that is refused leaves the directory as it was.
-    for (const name of databaseNamesIn(path)) requireSqlite(join(path, name), name);
+    for (const name of databaseNamesIn(path)) {
+      if (!hasLog(this.hidden, name)) requireSqlite(join(path, name), name);
+    }
     try {
       mkdirSync(join(this.hidden, 'log'), { recursive: true });
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -76,8 +83,6 @@ export class DataDirectory {
     const thisBoot = bootId();
     this.machineWentDown =
       !existsSync(mark) && lastBoot !== undefined && thisBoot !== undefined && lastBoot !== thisBoot;
-    rmSync(mark, { force: true });
-    if (thisBoot !== undefined) writeFileSync(boot, thisBoot);
     // What an earlier run was receiving when it died is of no use to anybody.
     rmSync(join(this.hidden, 'tmp'), { recursive: true, force: true });
     mkdirSync(join(this.hidden, 'tmp'));
@@ -86,6 +91,16 @@ export class DataDirectory {
   /** The names of all databases that have a first page, sorted. */
   databaseNames(): string[] {
     return databaseNamesIn(this.path);
+  }
+
+  /** Symbolic links that are named like databases, sorted. They are left out: SQLite puts the WAL beside the target. */
+  linkNames(): string[] {
+    return entriesOf(this.path, (entry) => entry.isSymbolicLink());
+  }
+
+  /** Whether a node has had a database of this name here: its file is Skein's to fetch anew. */
+  hasLog(name: string): boolean {
+    return hasLog(this.hidden, name);
   }
 
   /** The databases that have a log here, whether or not their file still exists. */
@@ -104,8 +119,17 @@ export class DataDirectory {
     rmSync(join(this.hidden, 'log', name), { recursive: true, force: true });
   }
 
+  /** Says that all databases are proven: before that, an end counts as the one before it did. */
+  markStarted(): void {
+    this.#isProven = true;
+    const thisBoot = bootId();
+    if (thisBoot !== undefined) writeFileSync(join(this.hidden, bootName), thisBoot);
+    rmSync(join(this.hidden, stoppedMark), { force: true });
+  }
+
   /** Says that everything was captured and closed. */
   markStopped(): void {
+    if (!this.#isProven) return;
     closeSync(openSync(join(this.hidden, stoppedMark), 'w'));
   }
 
@@ -151,12 +175,21 @@ function bootId(): string | undefined {
 }
 
 function databaseNamesIn(path: string): string[] {
+  return entriesOf(path, (entry) => entry.isFile()).filter((name) => sizeOf(join(path, name)) > 0);
+}
+
+function entriesOf(path: string, isWanted: (entry: Dirent) => boolean): string[] {
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [];
   return readdirSync(path, { withFileTypes: true })
-    .filter((entry) => isDatabaseName(entry.name) && (entry.isFile() || entry.isSymbolicLink()))
+    .filter((entry) => isDatabaseName(entry.name) && isWanted(entry))
     .map((entry) => entry.name)
-    .filter((name) => sizeOf(join(path, name)) > 0)
     .sort();
+}
+
+/** A log that was never given a position is an empty directory, and stands for no database. */
+function hasLog(hidden: string, name: string): boolean {
+  const directory = join(hidden, 'log', name);
+  return existsSync(directory) && readdirSync(directory).length > 0;
 }
 
 /** Whether a file of this name in the directory is a database to replicate. */

@@ -130,8 +130,8 @@ export class PrimaryDatabase {
   }
 
   /**
-   * After a crash of the machine: puts back the transactions that the log has and the database lost. True when it came
-   * to the log's end, or as far as the log holds.
+   * After a crash of the machine: puts back the transactions that the log has and the database lost. True when the log
+   * and the database are to be compared once more; the log ends at the database's state then.
    */
   static async #redo(
     context: DatabaseContext,
@@ -151,7 +151,7 @@ export class PrimaryDatabase {
         problem,
       });
       if (problem !== undefined) log.truncateAfter(position);
-      return position.txid > from.txid;
+      return true;
     } finally {
       files.unlock('write');
     }

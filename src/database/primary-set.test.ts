@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { hasCode } from '../sqlite/test-support.ts';
+import { skipWithout } from '../../test/tools.ts';
+import { temporaryDirectory } from '../base/test-support.ts';
+import { hasCode, SqliteProgram } from '../sqlite/test-support.ts';
 import type { PrimaryDatabase } from './primary-database.ts';
 import { PrimarySet } from './primary-set.ts';
 import { TestNode } from './test-support.ts';
+
+const skip = skipWithout('sqlite3');
 
 /** A started set with its events: `added`, `dropped` and `advanced`, each with the database's name. */
 async function startSet(t: TestContext, node: TestNode): Promise<{ set: PrimarySet; events: EventEmitter }> {
@@ -88,6 +93,7 @@ test('a file that is no database is a problem with a reason, and the others go o
   await set.scan();
   assert.deepEqual([...set.problems().keys()], ['text.db']);
   assert.match(set.problems().get('text.db') ?? '', /not an SQLite database/);
+  assert.deepEqual(node.directory.loggedNames(), ['good.db'], 'it never was a database of this node');
   assert.deepEqual(
     set.all().map(({ name }) => name),
     ['good.db'],
@@ -104,4 +110,126 @@ test('a start with a file that is no database fails and names it', async (t) => 
   const node = new TestNode(t);
   writeFileSync(node.file('text.db'), 'a,b\n'.repeat(2_000));
   await assert.rejects(startSet(t, node), hasCode('DATABASE_NOT_SQLITE'));
+});
+
+test('a start waits for a program that holds a database, and captures it then', { skip }, async (t) => {
+  const node = new TestNode(t);
+  const program = SqliteProgram.start(t, node.file('a.db'));
+  await program.run('CREATE TABLE t(v); BEGIN EXCLUSIVE;');
+  const starting = startSet(t, node);
+  await program.run('INSERT INTO t VALUES (1); COMMIT;');
+  const { set } = await starting;
+  assert.deepEqual(
+    set.all().map(({ name }) => name),
+    ['a.db'],
+  );
+  assert.equal(set.problems().size, 0);
+});
+
+test('a name that leads to nothing for a moment is no deletion', async (t) => {
+  const node = new TestNode(t);
+  const app = create(t, node.file('a.db'));
+  const { set, events } = await startSet(t, node);
+  events.on('dropped', () => assert.fail('dropped'));
+  renameSync(node.file('a.db'), node.file('a'));
+  await set.scan();
+  await set.scan();
+  renameSync(node.file('a'), node.file('a.db'));
+  await set.scan();
+  const advanced = once(events, 'advanced');
+  app.exec('INSERT INTO t VALUES (2)');
+  await advanced;
+  assert.equal(set.get('a.db')?.position.txid, 2);
+});
+
+test('a file that cannot be looked at is taken to be there, and said once', async (t) => {
+  const node = new TestNode(t);
+  create(t, node.file('a.db'));
+  const { set } = await startSet(t, node);
+  const database = set.get('a.db');
+  assert.ok(database);
+  const denied = Object.assign(new Error('EACCES: permission denied, lstat'), { code: 'EACCES' });
+  Object.assign(database.files, {
+    place: () => {
+      throw denied;
+    },
+  });
+  for (let round = 0; round < 3; round += 1) await set.scan();
+  assert.equal(set.get('a.db'), database);
+  assert.deepEqual(node.directory.loggedNames(), ['a.db']);
+  assert.equal(node.notices.filter((line) => line.includes('cannot be looked at')).length, 1);
+});
+
+test('a file that is put in place of another is captured alone, without what the old WAL has', async (t) => {
+  const node = new TestNode(t);
+  const old = create(t, node.file('a.db'));
+  const { set, events } = await startSet(t, node);
+  old.exec("INSERT INTO t VALUES ('old')");
+  const fresh = create(t, join(temporaryDirectory(t), 'fresh.db'));
+  fresh.exec("PRAGMA journal_mode=DELETE; UPDATE t SET v = 'new'");
+  const from = fresh.location();
+  fresh.close();
+  assert.ok(from);
+  const [dropped, added] = [once(events, 'dropped'), once(events, 'added')];
+  renameSync(from, node.file('a.db'));
+  await dropped;
+  await added;
+  const opened = new DatabaseSync(node.file('a.db'));
+  t.after(() => opened.close());
+  assert.deepEqual(
+    opened
+      .prepare('SELECT v FROM t')
+      .all()
+      .map(({ v }) => v),
+    ['new'],
+  );
+  assert.equal(opened.prepare('PRAGMA integrity_check').get()?.integrity_check, 'ok');
+  assert.ok(readdirSync(join(node.directory.hidden, 'lost')).includes('a.db-replaced-wal'));
+  const advanced = once(events, 'advanced');
+  opened.exec("INSERT INTO t VALUES ('more')");
+  await advanced;
+  assert.equal(set.get('a.db')?.commits, 1);
+  old.exec("INSERT INTO t VALUES ('to nowhere')");
+  assert.equal(opened.prepare('SELECT count(*) AS n FROM t').get()?.n, 2);
+});
+
+test('a directory that cannot be looked through ends nothing, and is said once', async (t) => {
+  const node = new TestNode(t);
+  const { set } = await startSet(t, node);
+  const { databaseNames } = node.directory;
+  Object.assign(node.directory, {
+    databaseNames: () => {
+      throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+    },
+  });
+  for (let round = 0; round < 3; round += 1) await set.scan();
+  assert.equal(node.notices.filter((line) => line.includes('cannot be looked through')).length, 1);
+  Object.assign(node.directory, { databaseNames });
+  create(t, node.file('a.db'));
+  await set.scan();
+  assert.ok(set.get('a.db'));
+});
+
+test('a scan that is asked for during another one sees what came in between', async (t) => {
+  const node = new TestNode(t);
+  const { set } = await startSet(t, node);
+  const first = set.scan();
+  create(t, node.file('a.db'));
+  await set.scan();
+  assert.ok(set.get('a.db'));
+  await first;
+});
+
+test('a symbolic link is left out with one warning', async (t) => {
+  const node = new TestNode(t);
+  create(t, node.file('a.db'));
+  symlinkSync(node.file('a.db'), node.file('link.db'));
+  const { set } = await startSet(t, node);
+  await set.scan();
+  assert.deepEqual(
+    set.all().map(({ name }) => name),
+    ['a.db'],
+  );
+  assert.equal(set.problems().size, 0);
+  assert.equal(node.notices.filter((line) => line.includes('symbolic link')).length, 1);
 });

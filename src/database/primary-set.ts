@@ -1,15 +1,23 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs } from '../base/clock.ts';
-import { messageOf, SkeinError } from '../base/errors.ts';
+import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
+import { sleep } from '../base/sleep.ts';
+import { requireSqlite } from '../sqlite/database-files.ts';
 import { CaptureLoop } from './capture-loop.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, openParts } from './database-parts.ts';
+import { setWalAside } from './kept-copy.ts';
 import { PrimaryDatabase } from './primary-database.ts';
 
 const retryFirstMs = 250;
 const retryMaxMs = 5_000;
+/** How long a start waits, in all, for programs that hold databases; those that stay held are found later. */
+const startWaitMs = 10_000;
+const startRetryMs = 100;
+/** A name that leads to nothing may be that of a file which a program is putting in place; after this it was deleted. */
+const goneAfterMs = 100;
 
 export type PrimarySetListener = {
   added(database: PrimaryDatabase): void;
@@ -37,8 +45,13 @@ export class PrimarySet {
   /** Capture failures that were reported, so that each is said once. */
   readonly #failing = new Map<string, string>();
   #scanning: Promise<void> | undefined;
-  #scanAgain = false;
-  #stopped = false;
+  #nextScan: Promise<void> | undefined;
+  /** By database: since when, on the monotonic clock, its name has led to nothing. */
+  readonly #gone = new Map<string, number>();
+  #scanSoon: NodeJS.Timeout | undefined;
+  /** What was said once: links, and what is wrong with looking. Cleared when it is over. */
+  readonly #warned = new Map<string, string>();
+  readonly #stopping = new AbortController();
 
   constructor(context: DatabaseContext, directory: DataDirectory) {
     this.#context = context;
@@ -52,16 +65,15 @@ export class PrimarySet {
 
   /** Opens what is there. Throws the first error that time does not mend. */
   async start(): Promise<void> {
-    for (const name of this.#directory.databaseNames()) {
-      await this.#open(name).catch((error: unknown) => {
-        // A program that creates it at this moment, say; it is tried again.
-        if (!(error instanceof SkeinError && error.code === 'DATABASE_BUSY')) throw error;
-        this.#refuse(name, error);
-      });
-    }
+    const names = this.#directory.databaseNames();
+    // All before any is opened: a start that is refused changes as little as can be.
+    for (const name of names) requireSqlite(join(this.#directory.path, name), name);
+    const untilMs = monotonicMs() + startWaitMs;
+    for (const name of names) await this.#openBy(name, untilMs);
     for (const name of this.#directory.loggedNames()) {
       if (!existsSync(join(this.#directory.path, name))) this.#directory.removeLog(name);
     }
+    this.#warnOfLinks();
     this.#loop.start();
   }
 
@@ -88,52 +100,138 @@ export class PrimarySet {
     this.#listeners.delete(listener);
   }
 
-  /** Looks for databases that came or went. Calls that come during one are answered by one more. */
+  /**
+   * Looks for databases that came or went. Resolves when a look that began after this call is done. What goes wrong is said
+   * once and tried again.
+   */
   scan(): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
-    if (this.#scanning) {
-      this.#scanAgain = true;
+    if (this.#isStopped) return Promise.resolve();
+    if (!this.#scanning) {
+      this.#scanning = this.#scan().finally(() => {
+        this.#scanning = undefined;
+      });
       return this.#scanning;
     }
-    this.#scanning = this.#scan().finally(() => {
-      this.#scanning = undefined;
-      if (this.#scanAgain) {
-        this.#scanAgain = false;
-        void this.scan();
-      }
+    this.#nextScan ??= this.#scanning.then(() => {
+      this.#nextScan = undefined;
+      return this.scan();
     });
-    return this.#scanning;
+    return this.#nextScan;
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#loop.stop();
+    clearTimeout(this.#scanSoon);
+    await this.#nextScan;
     await this.#scanning;
     for (const database of this.#databases.values()) await database.close();
     this.#databases.clear();
   }
 
+  get #isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   async #scan(): Promise<void> {
-    // A disk that was unmounted is not a database that was deleted.
-    if (!this.#directory.isStillInPlace()) return;
-    for (const [name, database] of this.#databases) {
-      if (database.files.isStillInPlace()) continue;
-      this.#databases.delete(name);
-      await database.close();
-      database.parts.positionFile.delete();
-      this.#directory.removeLog(name);
-      this.#context.notice('the database file was deleted; replicas delete theirs', { database: name });
-      for (const listener of this.#listeners) listener.dropped(name);
+    try {
+      // A disk that was unmounted is not a database that was deleted.
+      if (!this.#directory.isStillInPlace()) return;
+      for (const [name, database] of this.#databases) {
+        if (this.#isLost(name, database)) await this.#letGo(name, database);
+      }
+      for (const name of this.#refused.keys()) {
+        if (!existsSync(join(this.#directory.path, name))) this.#refused.delete(name);
+      }
+      for (const name of this.#directory.databaseNames()) {
+        if (this.#databases.has(name)) continue;
+        const refused = this.#refused.get(name);
+        if (refused && monotonicMs() < refused.retryAtMs) continue;
+        await this.#open(name).catch((error: unknown) => this.#refuse(name, error));
+      }
+      this.#warnOfLinks();
+      this.#warned.delete('');
+    } catch (error) {
+      if (error instanceof Error && error.name === 'AssertionFailure') throw error;
+      this.#warnOnce('', 'the database directory cannot be looked through; it is tried again', {
+        reason: messageOf(error),
+      });
     }
-    for (const name of this.#refused.keys()) {
-      if (!existsSync(join(this.#directory.path, name))) this.#refused.delete(name);
+  }
+
+  /** Whether the app has deleted or replaced the file. That it cannot be told is no sign of either. */
+  #isLost(name: string, database: PrimaryDatabase): boolean {
+    try {
+      const place = database.files.place();
+      // Looked at after the file: if the directory went away in between, the file did not.
+      const isGone = place === 'gone' && this.#directory.isStillInPlace();
+      const nowMs = monotonicMs();
+      const sinceMs = this.#gone.get(name) ?? nowMs;
+      if (isGone) this.#gone.set(name, sinceMs);
+      else this.#gone.delete(name);
+      this.#warned.delete(name);
+      // Another file under the name is no moment between two steps of a program: it is there to stay, and to be opened.
+      if (place === 'replaced') return this.#directory.isStillInPlace();
+      if (!isGone) return false;
+      if (nowMs - sinceMs >= goneAfterMs) return true;
+      clearTimeout(this.#scanSoon);
+      this.#scanSoon = setTimeout(() => void this.scan(), goneAfterMs + 1);
+    } catch (error) {
+      if (systemCodeOf(error) === undefined) throw error;
+      const reason = messageOf(error);
+      this.#warnOnce(name, 'the database file cannot be looked at; it is taken to be there', {
+        database: name,
+        reason,
+      });
     }
-    for (const name of this.#directory.databaseNames()) {
-      if (this.#databases.has(name)) continue;
-      const refused = this.#refused.get(name);
-      if (refused && monotonicMs() < refused.retryAtMs) continue;
-      await this.#open(name).catch((error: unknown) => this.#refuse(name, error));
+    return false;
+  }
+
+  async #letGo(name: string, database: PrimaryDatabase): Promise<void> {
+    const isReplaced = database.files.place() === 'replaced';
+    // First: while this fails the new file is not opened.
+    this.#freeName(name, database);
+    this.#gone.delete(name);
+    this.#failing.delete(name);
+    this.#databases.delete(name);
+    await database.close();
+    database.parts.positionFile.delete();
+    this.#directory.removeLog(name);
+    const message = isReplaced
+      ? 'the database file was replaced by another, which replicas get; restart what had it open'
+      : 'the database file was deleted; replicas delete theirs';
+    this.#context.notice(message, { database: name });
+    for (const listener of this.#listeners) listener.dropped(name);
+  }
+
+  /**
+   * SQLite finds a WAL by its name, and would put the old file's pages into a new one. So the old WAL is moved away, at once
+   * and before anything is opened, but only while its name leads to the file that is held here: any other belongs to the new
+   * database. A program that still has the old file open keeps old file, WAL and lock file together, whatever they are
+   * called. One that has opened the new file already, with the old WAL, has it mixed: nothing mends that, but nobody
+   * who opens it from now on adds to it.
+   */
+  #freeName(name: string, { files }: PrimaryDatabase): void {
+    const companions = files.companionsInPlace();
+    if (companions.includes('-wal')) {
+      if (files.walBytes() > 0) setWalAside(this.#directory.hidden, files.path, name);
+      else rmSync(`${files.path}-wal`, { force: true });
     }
+    if (companions.includes('-shm')) rmSync(`${files.path}-shm`, { force: true });
+  }
+
+  #warnOfLinks(): void {
+    for (const name of this.#directory.linkNames()) {
+      const message = 'a symbolic link is not replicated; put the file itself in the database directory';
+      this.#warnOnce(`link ${name}`, message, { file: name });
+    }
+  }
+
+  #warnOnce(subject: string, message: string, fields: Record<string, unknown>): void {
+    const said = JSON.stringify([message, fields]);
+    if (this.#warned.get(subject) === said) return;
+    this.#warned.set(subject, said);
+    this.#context.warn(message, fields);
   }
 
   #refuse(name: string, error: unknown): void {
@@ -147,6 +245,19 @@ export class PrimarySet {
       this.#context.warn('this file is not replicated', { database: name, reason });
   }
 
+  /** A program that holds the database at this moment is waited for, not for ever. */
+  async #openBy(name: string, untilMs: number): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#open(name);
+      } catch (error) {
+        if (!(error instanceof SkeinError && error.code === 'DATABASE_BUSY')) throw error;
+        if (monotonicMs() >= untilMs || this.#isStopped) return this.#refuse(name, error);
+        await sleep(startRetryMs, this.#stopping.signal);
+      }
+    }
+  }
+
   async #open(name: string): Promise<void> {
     const path = join(this.#directory.path, name);
     if (statSync(path).size === 0) return;
@@ -155,7 +266,10 @@ export class PrimarySet {
     try {
       database = await PrimaryDatabase.open(this.#context, parts);
     } catch (error) {
+      const isNew = !parts.log.isStarted;
       parts.log.close();
+      // A log says that the database was this node's.
+      if (isNew) this.#directory.removeLog(name);
       throw error;
     }
     if (this.#refused.get(name)?.reported)
@@ -168,7 +282,7 @@ export class PrimarySet {
 
   async #capture(name: string): Promise<number> {
     const database = this.#databases.get(name);
-    if (!database || this.#stopped) return 0;
+    if (!database || this.#isStopped) return 0;
     try {
       const commits = await database.capture();
       if (this.#failing.delete(name))

@@ -48,9 +48,11 @@ test('a writer in another process never fails and misses nothing while the WAL i
   const program = SqliteProgram.start(t, node.file());
   await program.run('.timeout 10000\nPRAGMA synchronous=OFF;');
   let writing = true;
-  const writer = program.run('INSERT INTO t VALUES (NULL, randomblob(2000));\n'.repeat(20_000)).finally(() => {
-    writing = false;
-  });
+  const writer = program
+    .run('INSERT INTO t VALUES (NULL, randomblob(2000));\n'.repeat(20_000))
+    .finally(() => {
+      writing = false;
+    });
   let moved = 0;
   while (writing) {
     await primary.capture();

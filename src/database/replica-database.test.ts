@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { skipWithout } from '../../test/tools.ts';
 import { formatPosition } from '../ltx/position.ts';
+import { platformByteLocks, shmLock } from '../sqlite/byte-locks.ts';
 import { hasCode, SqliteProgram, sqlitePages } from '../sqlite/test-support.ts';
 import type { CapturedBatch } from './capture.ts';
 import type { PrimaryDatabase } from './primary-database.ts';
@@ -196,6 +206,42 @@ test('a pinned state stays what it was while transactions are applied and a recy
   pin.release();
   while (replica.walFrames > 20) await (replica.recycleIfDue() ?? new Promise(setImmediate));
   assert.ok(pagesOf(replica.files).equals(pagesOf(primary.files)));
+});
+
+test("an app's own checkpoint does not reach the file while a state is pinned, and does after it", async (t) => {
+  const { app, primary, replica, two } = await start(t);
+  follow(primary, replica);
+  const pins = [await replica.pin(), await replica.pin()];
+  const before = pagesOf(replica.files);
+  app.exec('UPDATE t SET v = randomblob(50000)');
+  await primary.capture();
+  const other = new DatabaseSync(two.file());
+  t.after(() => other.close());
+  const checkpoint = () => other.prepare('PRAGMA wal_checkpoint').get();
+  for (const pin of pins) {
+    assert.equal(checkpoint()?.busy, 1);
+    const pages = Array.from({ length: pin.source.commit }, (_, index) =>
+      Buffer.from(pin.source.page(index + 1)),
+    );
+    assert.ok(Buffer.concat(pages).equals(before));
+    pin.release();
+    pin.release();
+  }
+  assert.equal(checkpoint()?.busy, 0);
+  assert.ok(pagesOf(replica.files).equals(pagesOf(primary.files)));
+});
+
+test('a pin while a program checkpoints says so, and works when that is over', async (t) => {
+  const { replica } = await start(t);
+  const byteLocks = platformByteLocks();
+  const shm = openSync(`${replica.files.path}-shm`, 'r+');
+  assert.ok(byteLocks.tryExclusive(shm, shmLock.checkpoint));
+  await assert.rejects(replica.pin(), hasCode('DATABASE_BUSY'));
+  byteLocks.unlock(shm, shmLock.checkpoint);
+  (await replica.pin()).release();
+  await replica.close();
+  closeSync(shm);
+  await assert.rejects(replica.pin(), hasCode('DATABASE_BUSY'), 'nor is a closed one pinned');
 });
 
 test('a copy of the files while a replica runs is a sound database', async (t) => {

@@ -5,7 +5,7 @@ import { Serial } from '../base/serial.ts';
 import type { LtxHeader } from '../ltx/header.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
-import { DatabaseFiles } from '../sqlite/database-files.ts';
+import { type DatabaseFiles, openDatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
 import { WalInjector } from '../sqlite/wal-injector.ts';
 import { Applier, type ApplyMode } from './applier.ts';
@@ -17,7 +17,10 @@ import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
+const openTimeoutMs = 10_000;
 const writeLockTimeoutMs = 10_000;
+/** A checkpoint of an app's own is over by then, or another pin is tried later. */
+const pinTimeoutMs = 250;
 /** Changed pages that one scrub notes; the next finds the rest. */
 const changedPagesMax = 1_000;
 
@@ -58,14 +61,15 @@ export class ReplicaDatabase {
   /**
    * Opens a file that is there, finds its position by its checksum, and rolls it forward from the log. A state that the
    * log does not know has TXID 0, and the primary will send what differs. `proven` are the checksums of the file's pages when
-   * it was written a moment ago, which need not be read again.
+   * it was written a moment ago, which need not be read again. Rejects with what `openDatabaseFiles` does; all is closed
+   * then but `parts`.
    */
   static async open(
     context: DatabaseContext,
     parts: DatabaseParts,
     proven?: PageChecksums,
   ): Promise<ReplicaDatabase> {
-    const files = new DatabaseFiles(parts.path, parts.name);
+    const files = await openDatabaseFiles(parts.path, parts.name, openTimeoutMs);
     try {
       if (!(await waitForLock(files, 'write', writeLockTimeoutMs))) {
         throw new SkeinError(
@@ -134,19 +138,34 @@ export class ReplicaDatabase {
     };
   }
 
-  /** A consistent state of all pages: no checkpoint runs before `release`. */
+  /**
+   * A consistent state of all pages: no checkpoint runs before `release`, Skein's nor an app's. Rejects with
+   * `DATABASE_BUSY` when an app's checkpoint does not end.
+   */
   pin(): Promise<PinnedPages> {
     return this.#serial.run(async () => {
-      const index = this.files.walIndex.header();
-      assert(index, 'the holder of WRITE always finds a settled wal-index');
+      const isFree =
+        !this.#closed && (this.#pins > 0 || (await waitForLock(this.files, 'checkpoint', pinTimeoutMs)));
+      if (!isFree) {
+        throw new SkeinError(
+          'DATABASE_BUSY',
+          `A program runs a checkpoint of ${this.name} on this replica, or it is being closed. Try again in a moment.`,
+        );
+      }
       this.#pins += 1;
       let released = false;
       const release = () => {
-        if (!released) this.#pins -= 1;
+        if (!released) this.#unpin();
         released = true;
       };
-      const source = new PageSource(this.files, index);
-      return { source, position: this.#position, release };
+      try {
+        const index = this.files.walIndex.header();
+        assert(index, 'the holder of WRITE always finds a settled wal-index');
+        return { source: new PageSource(this.files, index), position: this.#position, release };
+      } catch (error) {
+        release();
+        throw error;
+      }
     });
   }
 
@@ -270,6 +289,12 @@ export class ReplicaDatabase {
       this.#cutLog();
     }
     this.parts.positionFile.write(this.#position);
+  }
+
+  #unpin(): void {
+    this.#pins -= 1;
+    // After a close the descriptor may be another file's.
+    if (this.#pins === 0 && !this.#closed) this.files.unlock('checkpoint');
   }
 
   #moveTo(position: Position, header: LtxHeader): void {

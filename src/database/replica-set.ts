@@ -1,28 +1,43 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Backoff } from '../base/backoff.ts';
+import { monotonicMs, wallClockMs } from '../base/clock.ts';
+import { SkeinError } from '../base/errors.ts';
 import { formatPosition } from '../ltx/position.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { type DatabaseContext, openParts } from './database-parts.ts';
-import { keepCopy } from './kept-copy.ts';
+import { type DatabaseContext, type DatabaseParts, openParts } from './database-parts.ts';
+import { keepCopy, setAside } from './kept-copy.ts';
 import { ReplicaDatabase } from './replica-database.ts';
 import { SnapshotInstall } from './snapshot-install.ts';
+
+const keepAgainFirstMs = 1_000;
+const keepAgainMaxMs = 60_000;
+
+/** A copy for which there was no room, and when it is tried again. */
+type Unkept = { readonly error: SkeinError; readonly backoff: Backoff; readonly retryAtMs: number };
 
 /** All databases of a node that follows. */
 export class ReplicaSet {
   readonly #context: DatabaseContext;
   readonly #directory: DataDirectory;
   readonly #databases = new Map<string, ReplicaDatabase>();
+  readonly #unkept = new Map<string, Unkept>();
 
   constructor(context: DatabaseContext, directory: DataDirectory) {
     this.#context = context;
     this.#directory = directory;
   }
 
-  /** Opens what is there. Throws the first database's error. */
+  /** Opens what is there; a copy that is damaged is set aside and fetched anew. Throws the first other error. */
   async start(): Promise<void> {
+    for (const name of this.#directory.linkNames()) {
+      this.#context.warn('a symbolic link is not a database of this node; put the file itself in its place', {
+        file: name,
+      });
+    }
     for (const name of this.#directory.databaseNames()) {
-      const parts = openParts(this.#context, name);
-      this.#databases.set(name, await ReplicaDatabase.open(this.#context, parts));
+      const database = await this.#open(name);
+      if (database) this.#databases.set(name, database);
     }
     for (const name of this.#directory.loggedNames()) {
       if (!existsSync(join(this.#directory.path, name))) this.#directory.removeLog(name);
@@ -37,30 +52,55 @@ export class ReplicaSet {
     return [...this.#databases.values()];
   }
 
-  /** Begins to receive a database that is not here. */
+  /** What stands still, and why: databases whose state was to be replaced, and of which no copy could be kept. */
+  problems(): ReadonlyMap<string, string> {
+    return new Map([...this.#unkept].map(([name, { error }]) => [name, error.message]));
+  }
+
+  /**
+   * Begins to receive all of a database. What is here of it stays, and is read, until the new state is whole. Throws
+   * `DISK_FULL` when a moment ago there was no room for a copy of it.
+   */
   beginInstall(name: string): DatabaseInstall {
-    const install = new SnapshotInstall(this.#context, openParts(this.#context, name));
+    this.#requireNoWait(name);
+    const parts = new LateParts(this.#context, name);
+    const install = new SnapshotInstall(this.#context, parts);
     return {
       push: (chunk) => install.push(chunk),
       finish: async () => {
-        const database = await install.finish();
-        this.#databases.set(name, database);
-        return database;
+        try {
+          const why = 'all of the database comes anew from the primary';
+          const database = await install.finish(() => this.#makeWay(name, why));
+          this.#databases.set(name, database);
+          return database;
+        } catch (error) {
+          parts.close();
+          throw error;
+        }
       },
       abort: () => install.abort(),
     };
   }
 
-  /** Writes this node's state of a database to `.skein/lost`, and says why. Throws the system's error. */
+  /**
+   * Writes this node's state of a database to `.skein/lost`, and says why. Rejects with `DISK_FULL`, without a try when the
+   * last one was a moment ago, `DATABASE_BUSY`, or the system's error.
+   */
   async keepCopy(database: ReplicaDatabase, why: string): Promise<void> {
+    const { name } = database;
+    this.#requireNoWait(name);
     const pinned = await database.pin();
     try {
-      const copy = await keepCopy(this.#directory.hidden, database.name, pinned);
+      const copy = await keepCopy(this.#directory.hidden, name, pinned);
+      this.#unkept.delete(name);
       this.#context.warn(`${why}; this node's state was kept`, {
-        database: database.name,
+        database: name,
         position: formatPosition(pinned.position),
         copy,
       });
+    } catch (error) {
+      if (error instanceof SkeinError && error.code === 'DISK_FULL') this.#noteUnkept(name, why, error);
+      throw error;
     } finally {
       pinned.release();
     }
@@ -68,22 +108,114 @@ export class ReplicaSet {
 
   /**
    * The primary has deleted the database: so does this node, but for a copy in `.skein/lost`. Programs that have it open
-   * keep what they had.
+   * keep what they had. Rejects as `keepCopy` does; all is as it was then.
    */
   async drop(name: string): Promise<void> {
-    const database = this.#databases.get(name);
-    if (database) await this.keepCopy(database, 'the primary dropped the database');
-    this.#databases.delete(name);
-    await database?.close();
-    database?.parts.positionFile.delete();
-    const path = join(this.#directory.path, name);
-    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+    await this.#makeWay(name, 'the primary dropped the database');
+    this.#unkept.delete(name);
     this.#directory.removeLog(name);
   }
 
   async stop(): Promise<void> {
     for (const database of this.#databases.values()) await database.close();
     this.#databases.clear();
+  }
+
+  /** Undefined when what is there was this node's copy, and can be none any more. */
+  async #open(name: string): Promise<ReplicaDatabase | undefined> {
+    const wasHere = this.#directory.hasLog(name);
+    const parts = openParts(this.#context, name);
+    try {
+      return await ReplicaDatabase.open(this.#context, parts);
+    } catch (error) {
+      parts.log.close();
+      if (!wasHere) this.#directory.removeLog(name);
+      const isDamaged =
+        error instanceof SkeinError &&
+        (error.code === 'DATABASE_NOT_SQLITE' || error.code === 'DATABASE_ENCRYPTED');
+      // A file that no node had here before may be anything; it is for a person to move.
+      if (!isDamaged || !wasHere) throw error;
+      const aside = setAside(this.#directory.hidden, parts.path, name, wallClockMs());
+      this.#directory.removeLog(name);
+      this.#context.warn("this node's copy is damaged; it was set aside and is fetched anew", {
+        database: name,
+        file: aside,
+        reason: error.message,
+      });
+      return undefined;
+    }
+  }
+
+  /** Nothing of the name is in the app's directory after this, and what was there is in `.skein/lost`. */
+  async #makeWay(name: string, why: string): Promise<void> {
+    const database = this.#databases.get(name);
+    const path = join(this.#directory.path, name);
+    if (database) {
+      await this.keepCopy(database, why);
+      this.#databases.delete(name);
+      await database.close();
+      database.parts.positionFile.delete();
+      for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+      return;
+    }
+    const stranger = lstatSync(path, { throwIfNoEntry: false });
+    if (!stranger || stranger.isDirectory() || (stranger.isFile() && stranger.size === 0)) return;
+    // Not opened to be copied: it may be anything.
+    const file = setAside(this.#directory.hidden, path, name, wallClockMs());
+    this.#context.warn(`${why}; a file of that name that is not this node's was set aside`, {
+      database: name,
+      file,
+    });
+  }
+
+  /** A copy is as large as the database: for want of room it is not begun again and again. */
+  #requireNoWait(name: string): void {
+    const unkept = this.#unkept.get(name);
+    if (unkept && monotonicMs() < unkept.retryAtMs) throw unkept.error;
+  }
+
+  #noteUnkept(name: string, why: string, error: SkeinError): void {
+    const known = this.#unkept.get(name);
+    const backoff = known?.backoff ?? new Backoff(keepAgainFirstMs, keepAgainMaxMs);
+    this.#unkept.set(name, { error, backoff, retryAtMs: monotonicMs() + backoff.nextMs() });
+    if (!known)
+      this.#context.warn(`${why}, and no copy could be kept: the database stands still`, {
+        database: name,
+        code: error.code,
+        reason: error.message,
+      });
+  }
+}
+
+/** Opens the log when it is first needed: until the new state is put in place, the database that is here has it. */
+class LateParts implements DatabaseParts {
+  readonly name: string;
+  readonly path: string;
+  readonly #context: DatabaseContext;
+  #opened: DatabaseParts | undefined;
+
+  constructor(context: DatabaseContext, name: string) {
+    this.#context = context;
+    this.name = name;
+    this.path = join(context.directory, name);
+  }
+
+  get log(): DatabaseParts['log'] {
+    return this.#parts.log;
+  }
+
+  get positionFile(): DatabaseParts['positionFile'] {
+    return this.#parts.positionFile;
+  }
+
+  close(): void {
+    this.#opened?.log.close();
+    this.#opened?.positionFile.close();
+  }
+
+  get #parts(): DatabaseParts {
+    this.#opened ??= openParts(this.#context, this.name);
+    return this.#opened;
   }
 }
 

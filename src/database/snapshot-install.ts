@@ -31,6 +31,7 @@ export class SnapshotInstall {
   #buffer = Buffer.alloc(0);
   #bufferedPages = 0;
   #unsyncedBytes = 0;
+  #isOpen = true;
   #firstBuffered = 0;
 
   constructor(context: DatabaseContext, parts: DatabaseParts) {
@@ -49,8 +50,11 @@ export class SnapshotInstall {
     this.#decoder.push(chunk);
   }
 
-  /** Puts the file in place and opens it. Throws `LTX_INVALID`, `POSITION_MISMATCH`, or the system's error; `abort` then. */
-  async finish(): Promise<ReplicaDatabase> {
+  /**
+   * Puts the file in place and opens it. `makeWay` is called when all is proven and on the disk, and removes what has
+   * the name so far. Throws `LTX_INVALID`, `POSITION_MISMATCH`, or the system's error; `abort` then.
+   */
+  async finish(makeWay: () => Promise<void> = () => Promise.resolve()): Promise<ReplicaDatabase> {
     const { header, trailer } = this.#decoder.end();
     this.#flush();
     if (this.#checksums?.checksum !== trailer.postApplyChecksum) {
@@ -60,8 +64,9 @@ export class SnapshotInstall {
       );
     }
     await sync(this.#file);
-    closeSync(this.#file);
+    this.#close();
     failpoint('snapshot:written');
+    await makeWay();
     for (const suffix of ['-wal', '-shm', '-journal']) rmSync(this.#parts.path + suffix, { force: true });
     // The log before the file: with the file in place, its checksum is found in the log.
     const position = { txid: header.maxTxid, checksum: trailer.postApplyChecksum };
@@ -75,12 +80,15 @@ export class SnapshotInstall {
   }
 
   abort(): void {
-    try {
-      closeSync(this.#file);
-    } catch {
-      // It was closed by a `finish` that failed later.
-    }
+    this.#close();
     rmSync(this.#temporary, { force: true });
+  }
+
+  /** Once: by the second time the number may be another file's. */
+  #close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    closeSync(this.#file);
   }
 
   #begin(header: LtxHeader): void {

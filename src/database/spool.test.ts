@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
@@ -7,8 +7,9 @@ import { temporaryDirectory } from '../base/test-support.ts';
 import { Spool } from './spool.ts';
 
 function newSpool(t: TestContext): { spool: Spool; path: string } {
-  const path = join(temporaryDirectory(t), 'spool');
-  return { spool: new Spool(path), path };
+  const directory = temporaryDirectory(t);
+  const spool = new Spool(directory, 'test');
+  return { spool, path: join(directory, readdirSync(directory)[0]) };
 }
 
 async function read(

@@ -1,4 +1,8 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Counts all spools of this process, so that no two share a file. */
+let spools = 0;
 
 /**
  * A file between a writer at the speed of this machine and a reader at the speed of a far one, so that a database is
@@ -12,9 +16,11 @@ export class Spool {
   #failure: unknown;
   #wake: (() => void) | undefined;
 
-  constructor(path: string) {
-    this.#path = path;
-    this.#file = openSync(path, 'w+');
+  /** A new file in `directory`, named after what it is for. Throws the system's error. */
+  constructor(directory: string, purpose: string) {
+    spools += 1;
+    this.#path = join(directory, `${purpose}.${spools}.spool`);
+    this.#file = openSync(this.#path, 'wx+');
   }
 
   /** Throws the system's error. */

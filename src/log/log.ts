@@ -74,9 +74,14 @@ export class Log {
 
   /** Drops everything and starts a new chain at a position. */
   reset(position: Position): void {
-    for (const segment of this.#segments) segment.delete();
-    this.#segments = [];
-    this.#segments.push(Segment.create(this.#directory, position, wallClockMs()));
+    // The new one first: a log never has no position, whatever the disk refuses.
+    const segment = Segment.create(this.#directory, position, wallClockMs());
+    const dropped = this.#segments;
+    this.#segments = [segment];
+    for (const old of dropped) {
+      if (old.path === segment.path) old.close();
+      else old.delete();
+    }
   }
 
   /** Begins a record after `tail`. One at a time; end it by `commit` or by its own `abort`. */
@@ -114,12 +119,18 @@ export class Log {
     const segment = this.#segments.findLast((candidate) => candidate.base.txid <= position.txid);
     if (!segment) return undefined;
     if (positionsEqual(segment.base, position)) return { position, segment, offset: segmentHeaderBytes };
-    for (const record of segment.records()) {
+    for (const record of segment.records(position.txid)) {
       if (record.header.maxTxid < position.txid) continue;
       if (!positionsEqual(positionAfter(record), position)) return undefined;
       return { position, segment, offset: record.offset + record.length };
     }
     return undefined;
+  }
+
+  /** Whether the log reaches back to the position's TXID and has another state there: the position is of no chain any more. */
+  contradicts(position: Position): boolean {
+    if (position.txid > this.tail.txid || position.txid < this.base.txid) return false;
+    return this.find(position) === undefined;
   }
 
   /** The newest position in the log with this checksum. */

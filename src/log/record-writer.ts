@@ -69,7 +69,8 @@ export class RecordWriter {
     if (this.#done) return;
     this.#done = true;
     this.#pending = undefined;
-    this.#segment.discardTail();
+    // A segment that is closed was cut, or dropped, by whoever closed it.
+    if (!this.#segment.isClosed) this.#segment.discardTail();
   }
 
   #flush(bytes: Uint8Array): void {

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { SkeinError } from '../base/errors.ts';
 import { LtxDecoder } from '../ltx/decoder.ts';
 import { decodeHeader, ltxHeaderBytes } from '../ltx/header.ts';
-import { checksum, formatTxid, type Position, txid } from '../ltx/position.ts';
+import { checksum, formatTxid, type Position, type Txid, txid } from '../ltx/position.ts';
 import { decodeTrailer, ltxTrailerBytes } from '../ltx/trailer.ts';
 import { decodeRecordHead, follows, type LogRecord, positionAfter, recordHeadBytes } from './record.ts';
 
@@ -12,6 +12,7 @@ const magic = 'SKEINLOG';
 const formatVersion = 1;
 export const segmentHeaderBytes = 64;
 const verifyChunkBytes = 1 << 18;
+const markEveryBytes = 1 << 18;
 
 /**
  * One file of the log: a 64-byte header with the position before the first record, then records, each following the
@@ -20,7 +21,10 @@ const verifyChunkBytes = 1 << 18;
 export class Segment {
   readonly path: string;
   readonly base: Position;
-  readonly #file: number;
+  readonly #descriptor: number;
+  #isClosed = false;
+  /** Where records begin, every so often, and the TXID before them: to find a position without reading all heads. */
+  readonly #marks: { readonly txid: Txid; readonly offset: number }[] = [];
   #end: Position;
   #last: LogRecord | undefined;
   #bytes: number;
@@ -28,7 +32,7 @@ export class Segment {
 
   private constructor(path: string, file: number, base: Position, createdMs: number) {
     this.path = path;
-    this.#file = file;
+    this.#descriptor = file;
     this.base = base;
     this.#end = base;
     this.#bytes = segmentHeaderBytes;
@@ -123,9 +127,10 @@ export class Segment {
     }
   }
 
-  /** All records that are in the segment now, in order. */
-  *records(): Generator<LogRecord> {
-    let offset = segmentHeaderBytes;
+  /** The records that are in the segment now, in order; from somewhere before `txid` on, if that is given. */
+  *records(txid?: Txid): Generator<LogRecord> {
+    const mark = txid === undefined ? undefined : this.#marks.findLast((candidate) => candidate.txid < txid);
+    let offset = mark?.offset ?? segmentHeaderBytes;
     while (offset < this.#bytes) {
       const record = this.recordAt(offset);
       if (!record)
@@ -150,6 +155,9 @@ export class Segment {
 
   /** Takes a record that is written whole, head included, as the new last one. */
   accept(record: LogRecord): void {
+    const { offset } = this.#marks.at(-1) ?? { offset: segmentHeaderBytes };
+    if (this.#bytes - offset >= markEveryBytes)
+      this.#marks.push({ txid: this.#end.txid, offset: this.#bytes });
     this.#last = record;
     this.#end = positionAfter(record);
     this.#bytes = record.offset + record.length;
@@ -165,6 +173,7 @@ export class Segment {
     this.#last = last;
     this.#end = last ? positionAfter(last) : this.base;
     this.#bytes = last ? last.offset + last.length : segmentHeaderBytes;
+    while ((this.#marks.at(-1)?.offset ?? 0) >= this.#bytes) this.#marks.pop();
     ftruncateSync(this.#file, this.#bytes);
   }
 
@@ -173,17 +182,29 @@ export class Segment {
     ftruncateSync(this.#file, this.#bytes);
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   get fileDescriptor(): number {
     return this.#file;
   }
 
   close(): void {
-    closeSync(this.#file);
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    closeSync(this.#descriptor);
   }
 
   delete(): void {
     this.close();
     unlinkSync(this.path);
+  }
+
+  /** Throws `LOG_CORRUPT` once closed: the number may be another file's by then. */
+  get #file(): number {
+    if (!this.#isClosed) return this.#descriptor;
+    throw new SkeinError('LOG_CORRUPT', `${this.path} was dropped from the log while it was in use.`);
   }
 
   #isWhole(record: LogRecord): boolean {

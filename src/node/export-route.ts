@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { SkeinError } from '../base/errors.ts';
 import { TimeSlice } from '../base/time-slice.ts';
@@ -32,9 +31,7 @@ export class ExportRoute {
     response.on('close', () => gone.abort());
     try {
       const pinned = await this.#replication().pin(name);
-      const spool = new Spool(
-        join(this.#spoolDirectory(), `${name}.export-${Math.trunc(performance.now())}`),
-      );
+      const spool = this.#openSpool(name, pinned);
       const writing = spoolPages(pinned, spool, gone.signal).finally(() => pinned.release());
       response.writeHead(200, {
         'content-type': 'application/vnd.sqlite3',
@@ -52,6 +49,16 @@ export class ExportRoute {
       }
     } finally {
       this.#running -= 1;
+    }
+  }
+
+  /** The pin must not outlive a spool that could not be made: nothing would be recycled any more. */
+  #openSpool(name: string, pinned: PinnedPages): Spool {
+    try {
+      return new Spool(this.#spoolDirectory(), `${name}.export`);
+    } catch (error) {
+      pinned.release();
+      throw error;
     }
   }
 }

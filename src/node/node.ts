@@ -115,7 +115,8 @@ export class Node {
     const steps: (() => Promise<void> | void)[] = [
       () => this.#supervisor.stop(),
       async () => {
-        await this.#replication?.stop();
+        if (!this.#replication) return;
+        await this.#replication.stop();
         this.#directory?.markStopped();
       },
       () => this.#checkpointer.stop(),
@@ -142,6 +143,7 @@ export class Node {
     );
     this.#replication = replication;
     await replication.start();
+    directory.markStarted();
     this.#events.leadershipChanged({ isPrimary: true });
     const { releaseCommand, releaseCommandTimeoutMs } = this.#config;
     if (releaseCommand !== undefined) {
@@ -167,6 +169,7 @@ export class Node {
     );
     this.#replication = replication;
     await replication.start();
+    directory.markStarted();
     const aborted = new Promise<void>((resolve) => {
       this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
     });

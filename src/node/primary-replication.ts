@@ -95,6 +95,10 @@ export class PrimaryReplication implements Replication {
     return database.position;
   }
 
+  contradicts(name: string, position: Position): boolean {
+    return this.#database(name)?.parts.log.contradicts(position) ?? false;
+  }
+
   holders(name: string, position: Position): { node: string; candidate: boolean }[] {
     return this.#server
       .replicas()

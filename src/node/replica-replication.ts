@@ -116,11 +116,16 @@ export class ReplicaReplication implements Replication {
       if (lagMs === undefined || lagMs > stalledMs)
         problems.set(name, 'this node is not in step with the primary');
     }
+    for (const [name, reason] of this.#set.problems()) problems.set(name, reason);
     return problems;
   }
 
   async currentPosition(name: string): Promise<Position> {
     return this.#database(name).position;
+  }
+
+  contradicts(name: string, position: Position): boolean {
+    return this.#set.get(name)?.parts.log.contradicts(position) ?? false;
   }
 
   holders(): [] {

@@ -30,6 +30,8 @@ export type Replication = {
   problems(): ReadonlyMap<string, string>;
   /** The position that holds all that is committed now. Throws `DATABASE_NOT_FOUND`. */
   currentPosition(database: string): Promise<Position>;
+  /** Whether the position is known never to have been, or to be no more, a state of this database. */
+  contradicts(database: string, position: Position): boolean;
   /** Names of other nodes that hold the position, and whether each is a candidate. */
   holders(database: string, position: Position): { readonly node: string; readonly candidate: boolean }[];
   /** Called whenever any position, here or at a replica, has moved. */

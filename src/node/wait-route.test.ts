@@ -15,7 +15,8 @@ function at(n: number): Position {
 
 /** What the route sees of a node: one database, whose position and holders the test moves. */
 class TestReplication
-  implements Pick<Replication, 'role' | 'databases' | 'currentPosition' | 'holders' | 'onProgress'>
+  implements
+    Pick<Replication, 'role' | 'databases' | 'currentPosition' | 'contradicts' | 'holders' | 'onProgress'>
 {
   name = 'a.db';
   role: Replication['role'] = 'primary';
@@ -38,6 +39,10 @@ class TestReplication
   async currentPosition(database: string): Promise<Position> {
     if (database !== 'a.db') throw new SkeinError('DATABASE_NOT_FOUND', `There is no ${database}.`);
     return this.local;
+  }
+
+  contradicts(_database: string, position: Position): boolean {
+    return position.txid <= this.local.txid && position.checksum !== at(position.txid).checksum;
   }
 
   holders(_database: string, position: Position): { node: string; candidate: boolean }[] {

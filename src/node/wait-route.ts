@@ -49,12 +49,19 @@ export class WaitRoute {
   }
 }
 
-function until(
+/** Throws `POSITION_MISMATCH`, and what `isReached` does. */
+async function until(
   replication: Replication,
   wait: WaitRequest,
   position: Position,
   gone: AbortSignal,
 ): Promise<void> {
+  if (replication.contradicts(wait.database, position)) {
+    throw new SkeinError(
+      'POSITION_MISMATCH',
+      `${wait.database} has no position ${formatPosition(position)}: it was never reached, or was given up. Ask without one.`,
+    );
+  }
   if (isReached(replication, wait, position)) return Promise.resolve();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const check = () => {
@@ -86,12 +93,6 @@ function isReached(replication: Replication, wait: WaitRequest, position: Positi
   const local = replication.databases().find(({ name }) => name === wait.database)?.position;
   if (!local) throw databaseNotFound(wait.database);
   if (local.txid < position.txid) return false;
-  if (local.txid === position.txid && local.checksum !== position.checksum) {
-    throw new SkeinError(
-      'POSITION_MISMATCH',
-      `${formatPosition(position)} is not a position of this database: it is at ${formatPosition(local)}.`,
-    );
-  }
   if (wait.durability === 'local' || wait.durability === 0) return true;
   if (replication.role !== 'primary') {
     throw new SkeinError(

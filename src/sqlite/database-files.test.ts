@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { skipWithout } from '../../test/tools.ts';
 import { temporaryDirectory } from '../base/test-support.ts';
-import { DatabaseFiles, databaseKind } from './database-files.ts';
+import { DatabaseFiles, databaseKind, openDatabaseFiles } from './database-files.ts';
 import { hasCode, headerOf, newDatabase, openFiles, pageSizes, SqliteProgram } from './test-support.ts';
 
 const skip = skipWithout('sqlite3');
@@ -74,6 +82,60 @@ test('a program that holds the database in an exclusive transaction is told of',
   new DatabaseFiles(path, 'a.db').close();
 });
 
+test('opening waits for such a program without holding up the rest of the process', { skip }, async (t) => {
+  const path = join(temporaryDirectory(t), 'a.db');
+  const program = SqliteProgram.start(t, path);
+  await program.run('CREATE TABLE t(v); BEGIN EXCLUSIVE;');
+  let turns = 0;
+  const ticking = setInterval(() => {
+    turns += 1;
+  }, 1);
+  await assert.rejects(openDatabaseFiles(path, 'a.db', 200), hasCode('DATABASE_BUSY'));
+  clearInterval(ticking);
+  assert.ok(turns > 3, `${turns} turns of the event loop`);
+  const opening = openDatabaseFiles(path, 'a.db', 20_000);
+  let opened = false;
+  void opening.then(() => {
+    opened = true;
+  });
+  // Its answer reaches this process only while the event loop runs.
+  await program.run('INSERT INTO t VALUES (1);');
+  assert.equal(opened, false);
+  await program.run('COMMIT;');
+  const files = await opening;
+  assert.equal(files.connection.prepare('SELECT v FROM t').get()?.v, 1);
+  files.close();
+});
+
+test('a signal ends the waiting', { skip }, async (t) => {
+  const path = join(temporaryDirectory(t), 'a.db');
+  const program = SqliteProgram.start(t, path);
+  await program.run('CREATE TABLE t(v); BEGIN EXCLUSIVE;');
+  const abort = new AbortController();
+  const opening = openDatabaseFiles(path, 'a.db', 60_000, abort.signal);
+  abort.abort();
+  await assert.rejects(opening, hasCode('DATABASE_BUSY'));
+});
+
+test('an opening that fails half way leaves nothing open', (t) => {
+  const directory = temporaryDirectory(t);
+  newDatabase(t, join(directory, 'target.db')).close();
+  // SQLite opens it, and puts the WAL beside the target, where the next step does not look.
+  symlinkSync(join(directory, 'target.db'), join(directory, 'a.db'));
+  assert.throws(() => new DatabaseFiles(join(directory, 'a.db'), 'a.db'), { code: 'ENOENT' });
+  const open = readdirSync('/proc/self/fd').map((file) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${file}`);
+    } catch {
+      return '';
+    }
+  });
+  assert.deepEqual(
+    open.filter((path) => path.startsWith(directory)),
+    [],
+  );
+});
+
 test('no program can leave WAL mode while the files are held, and the files outlive its close', {
   skip,
 }, async (t) => {
@@ -92,7 +154,8 @@ test("looking at the file does not let go of SQLite's locks on it", { skip }, as
   const path = join(temporaryDirectory(t), 'a.db');
   newDatabase(t, path).close();
   const files = openFiles(t, path);
-  assert.equal(files.isStillInPlace(), true);
+  assert.equal(files.place(), 'here');
+  assert.deepEqual(files.companionsInPlace(), ['-wal', '-shm']);
   assert.ok(files.databaseBytes() > 0 && files.walBytes() >= 0);
   files.tryLock('write');
   files.unlock('write');
@@ -120,9 +183,9 @@ test('a file that was deleted or replaced is not the one that is held', (t) => {
   newDatabase(t, path);
   const files = openFiles(t, path);
   renameSync(path, join(directory, 'b.db'));
-  assert.equal(files.isStillInPlace(), false);
+  assert.equal(files.place(), 'gone');
   writeFileSync(path, 'another');
-  assert.equal(files.isStillInPlace(), false);
+  assert.equal(files.place(), 'replaced');
   renameSync(join(directory, 'b.db'), path);
-  assert.equal(files.isStillInPlace(), true);
+  assert.equal(files.place(), 'here');
 });

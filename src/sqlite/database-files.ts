@@ -1,12 +1,15 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { Backoff } from '../base/backoff.ts';
+import { monotonicMs } from '../base/clock.ts';
 import { messageOf, SkeinError } from '../base/errors.ts';
+import { sleep } from '../base/sleep.ts';
 import { type ByteLocks, platformByteLocks, shmLock } from './byte-locks.ts';
 import { WalIndexReader } from './wal-index.ts';
 
 const headerMagic = 'SQLite format 3\0';
-/** How long opening waits for a program that is changing the journal mode or recovering. */
-const openTimeoutMs = 5_000;
+const retryFirstMs = 5;
+const retryMaxMs = 250;
 
 /** What the first 100 bytes of a file say it is. `empty` also stands for a header that is not written yet. */
 export function databaseKind(path: string): 'empty' | 'sqlite' | 'encrypted' | 'other' {
@@ -42,6 +45,33 @@ export function requireSqlite(path: string, name: string): void {
   }
 }
 
+/** What the name in the directory leads to, seen from the file that is held open. */
+export type Place = 'here' | 'gone' | 'replaced';
+
+/**
+ * Opens, and while a program holds the database (recovering, in another journal mode, in a long transaction) tries again
+ * for `waitMs`, without holding the event loop up. Rejects with what `new DatabaseFiles` throws.
+ */
+export async function openDatabaseFiles(
+  path: string,
+  name: string,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<DatabaseFiles> {
+  const untilMs = monotonicMs() + waitMs;
+  const backoff = new Backoff(retryFirstMs, retryMaxMs);
+  for (;;) {
+    try {
+      return new DatabaseFiles(path, name);
+    } catch (error) {
+      const isBusy = error instanceof SkeinError && error.code === 'DATABASE_BUSY';
+      const leftMs = untilMs - monotonicMs();
+      if (!isBusy || leftMs <= 0 || signal?.aborted) throw error;
+      await sleep(Math.min(backoff.nextMs(), leftMs), signal);
+    }
+  }
+}
+
 /**
  * One database's three files, held open for as long as the node replicates it: an SQLite connection, so that the
  * files stay when the app's last connection closes, and one raw descriptor for each.
@@ -61,29 +91,53 @@ export class DatabaseFiles {
   readonly #held = new Set<keyof typeof shmLock>();
   #closed = false;
 
-  /** Opens, and brings the database into WAL mode, which recovers it. Throws `DATABASE_BUSY` and what `requireSqlite` does. */
+  /**
+   * Opens, and brings the database into WAL mode, which recovers it. Waits for nobody. Throws `DATABASE_BUSY`, what
+   * `requireSqlite` does, and the system's error; nothing stays open then.
+   */
   constructor(path: string, name: string) {
     requireSqlite(path, name);
     this.#locks = platformByteLocks();
     this.path = path;
     this.connection = openInWalMode(path, name);
-    this.database = openSync(path, 'r');
-    this.wal = openSync(`${path}-wal`, 'r+');
-    this.shm = openSync(`${path}-shm`, 'r+');
-    this.walIndex = new WalIndexReader(this.shm);
-    const row = this.connection.prepare('PRAGMA page_size').get();
-    this.pageSize = Number(row?.page_size);
+    const opened: number[] = [];
+    const open = (file: string, flags: string) => {
+      const descriptor = openSync(file, flags);
+      opened.push(descriptor);
+      return descriptor;
+    };
+    try {
+      this.database = open(path, 'r');
+      this.wal = open(`${path}-wal`, 'r+');
+      this.shm = open(`${path}-shm`, 'r+');
+      this.walIndex = new WalIndexReader(this.shm);
+      const row = this.connection.prepare('PRAGMA page_size').get();
+      this.pageSize = Number(row?.page_size);
+    } catch (error) {
+      this.connection.close();
+      for (const descriptor of opened) closeSync(descriptor);
+      throw error;
+    }
   }
 
-  /** Whether the name in the directory still leads to the file that is held open here. */
-  isStillInPlace(): boolean {
-    try {
-      const named = statSync(this.path);
-      const held = fstatSync(this.database);
-      return named.ino === held.ino && named.dev === held.dev;
-    } catch {
-      return false;
-    }
+  /**
+   * Whether the name in the directory still leads to the file that is held open here. Throws the system's error when that
+   * cannot be told, which is no sign that the file is gone.
+   */
+  place(): Place {
+    // Not through a symbolic link: SQLite puts the WAL of one beside its target.
+    const named = lstatSync(this.path, { throwIfNoEntry: false });
+    if (!named) return 'gone';
+    return isSameFile(named, fstatSync(this.database)) ? 'here' : 'replaced';
+  }
+
+  /** Of `-wal` and `-shm`, those whose names still lead to the files that are held open here. Throws the system's error. */
+  companionsInPlace(): ('-wal' | '-shm')[] {
+    const held = { '-wal': this.wal, '-shm': this.shm };
+    return (['-wal', '-shm'] as const).filter((suffix) => {
+      const named = lstatSync(this.path + suffix, { throwIfNoEntry: false });
+      return named !== undefined && isSameFile(named, fstatSync(held[suffix]));
+    });
   }
 
   databaseBytes(): number {
@@ -121,10 +175,15 @@ export class DatabaseFiles {
   }
 }
 
+function isSameFile(one: Stats, other: Stats): boolean {
+  return one.ino === other.ino && one.dev === other.dev;
+}
+
 function openInWalMode(path: string, name: string): DatabaseSync {
   let connection: DatabaseSync | undefined;
   try {
-    connection = new DatabaseSync(path, { timeout: openTimeoutMs });
+    // No time-out: SQLite would sleep in this thread, and every link of the node with it.
+    connection = new DatabaseSync(path, { timeout: 0 });
     const mode = connection.prepare('PRAGMA journal_mode=WAL').get()?.journal_mode;
     if (mode !== 'wal') throw new Error(`the journal mode stayed ${String(mode)}`);
     // A first read recovers the WAL and writes the wal-index.

@@ -1,6 +1,7 @@
-import { readSync, writeSync } from 'node:fs';
+import { fstatSync, readSync, writeSync } from 'node:fs';
 import { assert } from '../base/assert.ts';
 import {
+  blockBytes,
   blockOfFrame,
   frameBeforeBlock,
   framesInBlock,
@@ -64,6 +65,7 @@ export class WalIndexBlock {
       this.#written = 0;
       this.#slots.fill(0);
       this.#stale = true;
+      this.#allocate();
     }
     assert(index === this.#count + 1, `frame ${frame} does not follow`);
     this.#insert(pageNumber);
@@ -94,6 +96,16 @@ export class WalIndexBlock {
   /** The last frame that has an entry. */
   get lastFrame(): number {
     return frameBeforeBlock(this.#block) + this.#count;
+  }
+
+  /**
+   * Makes the block exist whole before anything points into it: readers map whole blocks. Written, not left as a hole,
+   * because a full disk is an error here, and a signal that ends the process in a reader's mapping.
+   */
+  #allocate(): void {
+    const from = this.#block * blockBytes;
+    if (fstatSync(this.#shm).size >= from + blockBytes) return;
+    writeSync(this.#shm, new Uint8Array(blockBytes), 0, blockBytes, from);
   }
 
   #insert(pageNumber: number): void {

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { assert } from '../base/assert.ts';
 import { SkeinError } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
@@ -15,8 +15,6 @@ import {
   walHeaderBytes,
 } from './wal-format.ts';
 import {
-  blockBytes,
-  blockOfFrame,
   checkpointInfoOffset,
   encodeWalIndexHeader,
   type WalIndexHeader,
@@ -203,10 +201,6 @@ export class WalInjector {
   }
 
   #writeHeader(header: WalIndexHeader): void {
-    const { block } = blockOfFrame(Math.max(1, header.maxFrame));
-    const needed = (block + 1) * blockBytes;
-    // Readers map whole blocks, so a block exists whole before a header points into it.
-    if (fstatSync(this.#files.shm).size < needed) ftruncateSync(this.#files.shm, needed);
     const copy = Buffer.from(new ArrayBuffer(walIndexHeaderBytes));
     encodeWalIndexHeader(header, copy, 0);
     writeSync(this.#files.shm, copy, 0, copy.length, walIndexHeaderBytes);

@@ -1,8 +1,8 @@
-import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
 import { wallClockMs } from '../base/clock.ts';
 import { SkeinError } from '../base/errors.ts';
 import type { CapturedBatch } from '../database/capture.ts';
+import type { PinnedState } from '../database/pinned-state.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { writeChangedPages, writeSnapshot } from '../database/snapshot.ts';
 import { Spool } from '../database/spool.ts';
@@ -54,9 +54,9 @@ export class DatabaseFeed {
     return this.#options.sender.isOpen && !this.#abort.signal.aborted;
   }
 
-  /** The last transaction sent, for which the log need not be kept. */
+  /** The last transaction that the replica has or is being sent, for which the log need not be kept. */
   get sentTxid(): Txid | undefined {
-    return this.#cursor?.position.txid;
+    return this.#cursor?.position.txid ?? this.#offered;
   }
 
   /** Whether an acknowledgement can be of this chain: one of a chain before it may still be on its way. */
@@ -78,6 +78,8 @@ export class DatabaseFeed {
     database.addListener(listener);
     let { from } = this.#options;
     try {
+      // A replica whose copy proved wrong may have been told wrong: the primary looks at its own pages too.
+      if (this.#distrusted) await database.scrub();
       while (this.#isRunning) {
         const known = from && !this.#distrusted ? database.parts.log.find(from) : undefined;
         // What a replica claims counts only when this log knows it; after a resync, when it is acknowledged.
@@ -169,9 +171,7 @@ export class DatabaseFeed {
     const pinned = await database.pin();
     const { position } = pinned;
     this.#offered = position.txid;
-    const spool = new Spool(
-      join(spoolDirectory, `${database.name}-${id}-${position.txid}-${Math.trunc(performance.now())}`),
-    );
+    const spool = openSpool(spoolDirectory, database.name, pinned);
     const input = { ...pinned, nodeId, timestampMs: wallClockMs() };
     // A file of TXID 1 is a snapshot by definition, so it holds all pages.
     const changedOnly = theirs !== undefined && position.txid > 1 && theirs.pageSize === database.pageSize;
@@ -214,6 +214,16 @@ export class DatabaseFeed {
       this.#abort.signal.removeEventListener('abort', ended);
       this.#replicaPageChecksums = undefined;
     }
+  }
+}
+
+/** The pin must not outlive a spool that could not be made: nothing would be recycled any more. */
+function openSpool(directory: string, name: string, pinned: PinnedState): Spool {
+  try {
+    return new Spool(directory, name);
+  } catch (error) {
+    pinned.release();
+    throw error;
   }
 }
 

@@ -64,8 +64,7 @@ export class DatabaseReceiver {
   async #begin(chunk: Chunk): Promise<void> {
     this.abort();
     if (chunk.kind === chunkKind.snapshot) {
-      // Pages of another size cannot go into the file that is here.
-      if (this.database) await this.#set.drop(this.name);
+      // Also when a database is here: pages of another size cannot go into it. It stays until the new one is whole.
       this.#install = this.#set.beginInstall(this.name);
       return;
     }

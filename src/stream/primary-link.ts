@@ -57,6 +57,10 @@ export class PrimaryLink {
   readonly #socket: WebSocket;
   readonly #sender: SocketSender;
   readonly #receivers: (DatabaseReceiver | undefined)[] = [];
+  /** Ids of databases that were dropped: what was on its way then is of no use. */
+  readonly #dropped = new Set<number>();
+  /** By database: what is done as soon as there is room for a copy of its state. */
+  readonly #standing = new Map<string, () => Promise<void>>();
   /** By the last heartbeat; undefined while the primary is not ready. */
   #primaryPositions: Map<string, Position> | undefined;
   /** By id: what is applied and not yet told. */
@@ -159,6 +163,7 @@ export class PrimaryLink {
       return;
     }
     this.#send({ type: 'heartbeat' });
+    if (this.#standing.size > 0 && !this.#working) void this.#work(() => this.#tryStanding());
   }
 
   #enqueue(data: Buffer, isBinary: boolean): void {
@@ -169,9 +174,10 @@ export class PrimaryLink {
     if (!this.#working) void this.#work();
   }
 
-  async #work(): Promise<void> {
+  async #work(first?: () => Promise<void>): Promise<void> {
     this.#working = true;
     try {
+      await first?.();
       for (let message = this.#queue.shift(); message; message = this.#queue.shift()) {
         this.#queuedBytes -= message.data.length;
         if (this.#socket.isPaused && this.#queuedBytes < queuedBytesMax / 2) this.#socket.resume();
@@ -188,6 +194,7 @@ export class PrimaryLink {
 
   async #takeChunk(data: Buffer): Promise<void> {
     const chunk = decodeChunk(data);
+    if (this.#dropped.has(chunk.id)) return;
     const receiver = this.#receivers[chunk.id];
     if (!receiver)
       throw new SkeinError('PROTOCOL_INVALID', 'The primary sent a chunk of a database that it never named.');
@@ -229,6 +236,9 @@ export class PrimaryLink {
         });
         break;
       case 'database':
+        // A drop that was not done yet is overtaken.
+        this.#standing.delete(message.name);
+        this.#dropped.delete(message.id);
         this.#receivers[message.id] = new DatabaseReceiver(this.#set, message.name);
         break;
       case 'following': {
@@ -237,14 +247,24 @@ export class PrimaryLink {
         this.#checkCaughtUp();
         break;
       }
-      case 'compare':
-        await this.#receivers[message.id]?.keepIfAhead(message.position);
-        await this.#sendChecksums(message.id);
+      case 'compare': {
+        const { id, position } = message;
+        const receiver = this.#receivers[id];
+        await this.#withCopyKept(receiver?.name ?? '', async () => {
+          await receiver?.keepIfAhead(position);
+          await this.#sendChecksums(id);
+        });
         break;
-      case 'drop':
-        await this.#set.drop(message.name);
-        this.#handlers.dropped(message.name);
+      }
+      case 'drop': {
+        const { name } = message;
+        this.#forget(name);
+        await this.#withCopyKept(name, async () => {
+          await this.#set.drop(name);
+          this.#handlers.dropped(name);
+        });
         break;
+      }
       case 'heartbeat':
         this.#primaryPositions = message.ready ? new Map(Object.entries(message.positions)) : undefined;
         this.#handlers.heartbeat(message.clockMs, message.ready ? Object.keys(message.positions) : undefined);
@@ -253,6 +273,35 @@ export class PrimaryLink {
       case 'refuse':
         throw refusal(message.code, message.message);
     }
+  }
+
+  /**
+   * Takes back what is half received, before the files close: later, the numbers of their descriptors may be those of other
+   * files.
+   */
+  #forget(name: string): void {
+    for (const [id, receiver] of this.#receivers.entries()) {
+      if (receiver?.name !== name) continue;
+      receiver.abort();
+      this.#receivers[id] = undefined;
+      this.#dropped.add(id);
+      this.#unacknowledged.delete(id);
+    }
+  }
+
+  /** Does what replaces a state of which a copy is kept first. Without room for one that database stands still, and no other. */
+  async #withCopyKept(name: string, replace: () => Promise<void>): Promise<void> {
+    this.#standing.delete(name);
+    try {
+      await replace();
+    } catch (error) {
+      if (!(error instanceof SkeinError && error.code === 'DISK_FULL')) throw error;
+      this.#standing.set(name, replace);
+    }
+  }
+
+  async #tryStanding(): Promise<void> {
+    for (const [name, replace] of [...this.#standing]) await this.#withCopyKept(name, replace);
   }
 
   async #sendChecksums(id: number): Promise<void> {

@@ -106,7 +106,7 @@ test('a chunk that is short, or of an unknown kind or flag, is refused', () => {
   for (let length = 0; length < chunkHeadBytes; length += 1) {
     assert.throws(() => decodeChunk(Buffer.alloc(length, 1)), hasCode('PROTOCOL_INVALID'));
   }
-  for (const kind of [0, 5, 255]) {
+  for (const kind of [0, 6, 255]) {
     assert.throws(() => decodeChunk(Buffer.of(kind, 0, 0, 0, 9)), hasCode('PROTOCOL_INVALID'));
   }
   assert.throws(() => decodeChunk(Buffer.of(1, 4, 0, 0, 9)), hasCode('PROTOCOL_INVALID'));

@@ -147,6 +147,8 @@ export class ReplicaSession {
       this.#socket.terminate();
       return;
     }
+    // To one that does not read, the end of the silence would only be more to buffer.
+    if (!this.#sender.hasRoom) return;
     const positions: Record<string, string> = {};
     for (const feed of this.#feeds.values())
       positions[feed.database.name] = formatPosition(feed.database.position);
