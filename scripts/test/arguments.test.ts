@@ -31,7 +31,12 @@ test('flags go to the runner, paths count from where the command was given', () 
 });
 
 test('without a path all test files run, but no soak test and none of a dependency', () => {
-  assert.deepEqual(selectTestFiles(root, []), ['bench/g.test.ts', 'src/log/a.test.ts', 'src/ltx/b.test.ts', 'test/c.test.ts']);
+  assert.deepEqual(selectTestFiles(root, []), [
+    'bench/g.test.ts',
+    'src/log/a.test.ts',
+    'src/ltx/b.test.ts',
+    'test/c.test.ts',
+  ]);
 });
 
 test('paths select the files that begin with them, a soak test too', () => {

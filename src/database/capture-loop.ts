@@ -6,6 +6,8 @@ import { isDatabaseName } from './data-directory.ts';
 const busyCommits = 8;
 /** Time between looks. Each costs about as much as 40 commits do: at 1 ms the app would feel it, at 4 ms it does not. */
 const pollMs = 4;
+/** Time between looks where the kernel reports nothing. */
+const unwatchedPollMs = 25;
 /** Below this rate over `calmPolls` looks in a row, changes are waited for again. */
 const calmCommitsPerMs = 2;
 const calmPolls = 3;
@@ -24,6 +26,8 @@ export type CaptureLoopHandlers = {
   names(): readonly string[];
   /** A database may have come or gone. */
   changed(): void;
+  /** The directory cannot be watched; it is looked at every 25 ms. */
+  unwatched(reason: unknown): void;
 };
 
 /**
@@ -50,11 +54,11 @@ export class CaptureLoop {
   }
 
   start(): void {
-    this.#watch();
+    if (!this.#watch()) this.#startPolling();
     this.#sweep = setInterval(() => {
       this.#handlers.changed();
       if (this.#isPolling) return;
-      this.#watch();
+      if (!this.#watch()) this.#startPolling();
       for (const name of this.#handlers.names()) void this.#wake(name);
     }, sweepMs);
   }
@@ -67,19 +71,25 @@ export class CaptureLoop {
     this.#unwatch();
   }
 
-  #watch(): void {
-    if (this.#stopped || this.#watcher) return;
-    const watcher = watch(this.#directory, (event, file) => {
-      if (file === null) return;
-      if (file.endsWith('-wal')) {
-        void this.#wake(file.slice(0, -4), 0);
-      } else if (event === 'rename' && isDatabaseName(file)) {
-        this.#handlers.changed();
-      }
-    });
+  /** False when the kernel has no watch to give (`fs.inotify.max_user_watches`); then looking has to do. */
+  #watch(): boolean {
+    if (this.#stopped || this.#watcher) return true;
+    try {
+      this.#watcher = watch(this.#directory, (event, file) => {
+        if (file === null) return;
+        if (file.endsWith('-wal')) {
+          void this.#wake(file.slice(0, -4), 0);
+        } else if (event === 'rename' && isDatabaseName(file)) {
+          this.#handlers.changed();
+        }
+      });
+    } catch (error) {
+      this.#handlers.unwatched(error);
+      return false;
+    }
     // The sweep looks without it, and tries to watch again.
-    watcher.on('error', () => this.#unwatch());
-    this.#watcher = watcher;
+    this.#watcher.on('error', () => this.#unwatch());
+    return true;
   }
 
   #unwatch(): void {
@@ -103,10 +113,7 @@ export class CaptureLoop {
       commits = await this.#handlers.capture(name);
       if (commits >= busyCommits && this.#watcher) {
         this.#unwatch();
-        this.#isPolling = true;
-        this.#calm = 0;
-        this.#polledAtMs = monotonicMs();
-        this.#timer = setTimeout(() => void this.#poll(), pollMs);
+        this.#startPolling();
       }
     }
     this.#running.delete(name);
@@ -127,6 +134,13 @@ export class CaptureLoop {
     this.#secondLooks.set(name, { timer, look });
   }
 
+  #startPolling(): void {
+    this.#isPolling = true;
+    this.#calm = 0;
+    this.#polledAtMs = monotonicMs();
+    this.#timer = setTimeout(() => void this.#poll(), pollMs);
+  }
+
   async #poll(): Promise<void> {
     const counts = await Promise.all(this.#handlers.names().map((name) => this.#handlers.capture(name)));
     const commits = counts.reduce((sum, count) => sum + count, 0);
@@ -139,8 +153,11 @@ export class CaptureLoop {
       this.#timer = setTimeout(() => void this.#poll(), pollMs);
       return;
     }
+    if (!this.#watch()) {
+      this.#timer = setTimeout(() => void this.#poll(), unwatchedPollMs);
+      return;
+    }
     this.#isPolling = false;
-    this.#watch();
     // What came between the last look and the watch.
     for (const name of this.#handlers.names()) void this.#wake(name, 0);
   }

@@ -60,6 +60,11 @@ export class PrimarySet {
       capture: (name) => this.#capture(name),
       names: () => [...this.#databases.keys()],
       changed: () => void this.scan(),
+      unwatched: (error) => {
+        const advice = 'raise fs.inotify.max_user_watches and max_user_instances';
+        const fields = { directory: directory.path, reason: messageOf(error), advice };
+        this.#warnOnce('watch', 'the kernel reports no changes here; it is looked every 25 ms', fields);
+      },
     });
   }
 
