@@ -12,6 +12,8 @@ export type SnapshotInput = {
   readonly position: Position;
   readonly nodeId: bigint;
   readonly timestampMs: number;
+  /** Awaited now and then: whoever takes the chunks may ask for time. */
+  readonly pace?: () => Promise<void>;
 };
 
 function headerOf(input: SnapshotInput, minTxid: number, preApplyChecksum: Checksum): LtxHeader {
@@ -60,7 +62,7 @@ export async function writeChangedPages(
 
 async function encodePages(
   encoder: LtxEncoder,
-  { source, position }: SnapshotInput,
+  { source, position, pace }: SnapshotInput,
   isWanted: (page: number) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
@@ -71,6 +73,7 @@ async function encodePages(
       await slice.yield();
       signal.throwIfAborted();
     }
+    if (page % 64 === 0) await pace?.();
   }
   encoder.finish(position.checksum);
 }

@@ -70,6 +70,7 @@ async function spoolPages({ source }: PinnedPages, spool: Spool, signal: AbortSi
     for (let page = 1; page <= source.commit && !signal.aborted; page += 1) {
       spool.write(page === source.lockPage ? new Uint8Array(source.pageSize) : source.page(page));
       if (slice.isOver) await slice.yield();
+      if (page % 64 === 0) await spool.room();
     }
     spool.end();
   } catch (error) {

@@ -172,7 +172,7 @@ export class DatabaseFeed {
     const { position } = pinned;
     this.#offered = position.txid;
     const spool = openSpool(spoolDirectory, database.name, pinned);
-    const input = { ...pinned, nodeId, timestampMs: wallClockMs() };
+    const input = { ...pinned, nodeId, timestampMs: wallClockMs(), pace: () => spool.room() };
     // A file of TXID 1 is a snapshot by definition, so it holds all pages.
     const changedOnly = theirs !== undefined && position.txid > 1 && theirs.pageSize === database.pageSize;
     const inPlace = theirs?.pageSize === database.pageSize;
