@@ -67,6 +67,7 @@ export class ReplicaSet {
     const install = new SnapshotInstall(this.#context, parts);
     return {
       push: (chunk) => install.push(chunk),
+      room: () => install.room(),
       finish: async () => {
         try {
           const why = 'all of the database comes anew from the primary';
@@ -221,6 +222,8 @@ class LateParts implements DatabaseParts {
 
 export type DatabaseInstall = {
   push(chunk: Uint8Array): void;
+  /** To be awaited after each `push`: the disk may be slower than the network. */
+  room(): Promise<unknown> | undefined;
   finish(): Promise<ReplicaDatabase>;
   abort(): void;
 };

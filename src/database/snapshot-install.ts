@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, fsync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsync, openSync, renameSync, rmSync, write } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { assert } from '../base/assert.ts';
@@ -11,10 +11,10 @@ import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { ReplicaDatabase } from './replica-database.ts';
 
 const sync = promisify(fsync);
-const syncData = promisify(fdatasync);
+const writeAt = promisify(write);
 const bufferBytes = 1 << 20;
-/** So much is brought to the disk at a time. */
-const syncBytes = 1 << 26;
+/** Buffers that are being written while another is filled. */
+const writesMax = 3;
 
 /**
  * Receives the snapshot of a database that is not here yet: pages go to a file of Skein's own, which takes the
@@ -28,9 +28,11 @@ export class SnapshotInstall {
   readonly #decoder: LtxDecoder;
   #checksums: PageChecksums | undefined;
   #header: LtxHeader | undefined;
-  #buffer = Buffer.alloc(0);
+  #buffer: Buffer = Buffer.alloc(0);
   #bufferedPages = 0;
-  #unsyncedBytes = 0;
+  readonly #writing = new Set<Promise<void>>();
+  readonly #free: Buffer[] = [];
+  #failure: unknown;
   #isOpen = true;
   #firstBuffered = 0;
 
@@ -46,8 +48,15 @@ export class SnapshotInstall {
     });
   }
 
+  /** The chunk stays the caller's. Await `room` before the next. Throws `LTX_INVALID`, or the system's error. */
   push(chunk: Uint8Array): void {
+    if (this.#failure !== undefined) throw this.#failure;
     this.#decoder.push(chunk);
+  }
+
+  /** Resolves when few enough writes are under way; undefined when that is so. */
+  room(): Promise<unknown> | undefined {
+    return this.#writing.size < writesMax ? undefined : Promise.race(this.#writing);
   }
 
   /**
@@ -57,6 +66,8 @@ export class SnapshotInstall {
   async finish(makeWay: () => Promise<void> = () => Promise.resolve()): Promise<ReplicaDatabase> {
     const { header, trailer } = this.#decoder.end();
     this.#flush();
+    await Promise.all(this.#writing);
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#checksums?.checksum !== trailer.postApplyChecksum) {
       throw new SkeinError(
         'POSITION_MISMATCH',
@@ -79,9 +90,10 @@ export class SnapshotInstall {
     return ReplicaDatabase.open(this.#context, this.#parts, this.#checksums);
   }
 
+  /** Not before the writes under way are done: their descriptor's number could be another file's. */
   abort(): void {
-    this.#close();
     rmSync(this.#temporary, { force: true });
+    void Promise.all(this.#writing).then(() => this.#close());
   }
 
   /** Once: by the second time the number may be another file's. */
@@ -115,18 +127,29 @@ export class SnapshotInstall {
     this.#bufferedPages += 1;
   }
 
+  /** Hands the buffer to the thread pool: while the kernel takes it, the next pages are decoded. */
   #flush(): void {
     if (!this.#header || this.#bufferedPages === 0) return;
     const { pageSize } = this.#header;
+    const buffer = this.#buffer;
     const length = this.#bufferedPages * pageSize;
-    const offset = (this.#firstBuffered - 1) * pageSize;
-    for (let done = 0; done < length; )
-      done += writeSync(this.#file, this.#buffer, done, length - done, offset + done);
+    const writing = this.#write(buffer, length, (this.#firstBuffered - 1) * pageSize)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#writing.delete(writing);
+        this.#free.push(buffer);
+      });
+    this.#writing.add(writing);
+    this.#buffer = this.#free.pop() ?? Buffer.allocUnsafe(buffer.length);
     this.#bufferedPages = 0;
-    this.#unsyncedBytes += length;
-    if (this.#unsyncedBytes < syncBytes) return;
-    this.#unsyncedBytes = 0;
-    // Ahead of the one at the end, which then has little to wait for; that one tells what goes wrong.
-    syncData(this.#file).catch(() => undefined);
+  }
+
+  async #write(buffer: Buffer, length: number, offset: number): Promise<void> {
+    for (let done = 0; done < length; ) {
+      const { bytesWritten } = await writeAt(this.#file, buffer, done, length - done, offset + done);
+      done += bytesWritten;
+    }
   }
 }

@@ -47,6 +47,7 @@ export class DatabaseReceiver {
           `The primary sent a piece of ${this.name} without its beginning.`,
         );
       target.push(chunk.bytes);
+      await this.#install?.room();
       return chunk.last ? await this.#finish() : undefined;
     } catch (error) {
       this.abort();
