@@ -73,7 +73,7 @@ async function moveBeside(parts: RecycleParts): Promise<RecycleOutcome | undefin
     await parts.capture();
     // With frames left to move, a reader gets one of READ1 to READ4, and not READ0, which restrains nobody.
     if (parts.signal.aborted || files.walIndex.backfilled() >= parts.capturedFrame()) return undefined;
-    files.connection.exec('BEGIN; SELECT count(*) FROM sqlite_schema');
+    beginRead(files);
     const frame = parts.capturedFrame();
     parts.forbidRestart();
     files.unlock('checkpoint');
@@ -82,10 +82,18 @@ async function moveBeside(parts: RecycleParts): Promise<RecycleOutcome | undefin
   if (mark === undefined) return undefined;
   const problem = await checkpoint(parts);
   const isHeld = await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs);
-  if (isHeld) parts.judgeRestart();
-  // A checkpoint of the app's own waits for this very transaction: all that is committed is captured before it goes on.
-  else await parts.exclusively(parts.capture);
-  files.connection.exec('COMMIT');
+  try {
+    // Frames that came before the read transaction may have been moved uncaptured, and a checkpoint of the app's own may
+    // wait for its end: nothing that is committed stays uncaptured when it does end.
+    await parts.exclusively(parts.capture);
+    if (isHeld) parts.judgeRestart();
+  } catch (error) {
+    if (isHeld) throw error;
+    // What could not be captured now is captured later, or found missing by the salts.
+  } finally {
+    // Whatever happened: an open read transaction would keep the WAL from ever starting over.
+    files.connection.exec('COMMIT');
+  }
   if (!isHeld) return regain(parts);
   if (problem !== undefined) return { kind: 'held-up', reason: problem, pauseMs: 0 };
   return files.walIndex.backfilled() < mark ? readerHoldsUp : undefined;
@@ -140,6 +148,17 @@ async function regain(parts: RecycleParts): Promise<RecycleOutcome> {
   parts.judgeRestart();
   const waitedMs = Math.round(monotonicMs() - startedMs);
   return { kind: 'failed', reason: `a program ran a checkpoint of its own for ${waitedMs} ms`, pauseMs: 0 };
+}
+
+/** Takes a read lock on the WAL for the connection. Throws SQLite's error, and holds nothing then. */
+function beginRead({ connection }: DatabaseFiles): void {
+  connection.exec('BEGIN');
+  try {
+    connection.exec('SELECT count(*) FROM sqlite_schema');
+  } catch (error) {
+    connection.exec('ROLLBACK');
+    throw error;
+  }
 }
 
 /** Returns what went wrong, if anything did. */
