@@ -56,7 +56,8 @@ export async function recycleWal(parts: RecycleParts): Promise<RecycleOutcome> {
   for (let round = 1; ; round += 1) {
     const outcome = await moveBeside(parts);
     if (outcome) return outcome;
-    const left = (files.walIndex.header()?.maxFrame ?? 0) - files.walIndex.backfilled();
+    if (parts.signal.aborted) return { kind: 'held-up', reason: 'the database is being closed', pauseMs: 0 };
+    const left = parts.capturedFrame() - files.walIndex.backfilled();
     if (left === 0) return { kind: 'moved', pauseMs: 0 };
     if (left <= fewFrames || round === roundsBesideMax) return moveUnderWrite(parts);
   }

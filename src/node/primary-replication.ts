@@ -42,12 +42,12 @@ export class PrimaryReplication implements Replication {
       spoolDirectory: join(directory.hidden, 'tmp'),
       nodeId: context.nodeId,
       notice: context.notice,
+      progressed: () => this.#progressed(),
     });
     this.#set.addListener({
       added: (database) => this.#listenTo(database),
       dropped: () => this.#progressed(),
     });
-    this.#server.onAcknowledgement(() => this.#progressed());
   }
 
   /** Throws what opening a database throws. */

@@ -46,6 +46,15 @@ export class DatabaseFeed {
     this.#distrusted = distrusted;
   }
 
+  get id(): number {
+    return this.#options.id;
+  }
+
+  /** Whether the replica was asked for its page checksums, and has not answered. */
+  get isComparing(): boolean {
+    return this.#replicaPageChecksums !== undefined;
+  }
+
   get database(): PrimaryDatabase {
     return this.#options.database;
   }

@@ -63,6 +63,7 @@ export class PrimaryLink {
   readonly #standing = new Map<string, () => Promise<void>>();
   /** By the last heartbeat; undefined while the primary is not ready. */
   #primaryPositions: Map<string, Position> | undefined;
+  #isCaughtUp = false;
   /** By id: what is applied and not yet told. */
   readonly #unacknowledged = new Map<number, Position>();
   #applied = 0;
@@ -96,7 +97,7 @@ export class PrimaryLink {
   /** Resolves when the link ended in order; rejects with why it did not. */
   async run(signal: AbortSignal): Promise<void> {
     const socket = this.#socket;
-    const stop = () => socket.close(1000);
+    const stop = () => this.close();
     signal.addEventListener('abort', stop, { once: true });
     socket.on('open', () => this.#hello());
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#enqueue(data, isBinary));
@@ -118,7 +119,7 @@ export class PrimaryLink {
   }
 
   close(): void {
-    this.#socket.close(1000);
+    this.#sender.close(1000);
   }
 
   /** Everything that the primary sent before it closed the link in order is worked on first. */
@@ -213,7 +214,8 @@ export class PrimaryLink {
     if (this.#queue.length === 0 || this.#applied % acknowledgeEvery === 0) this.#acknowledge();
     this.#applied += 1;
     if (receiver.database) this.#handlers.applied(receiver.database);
-    this.#checkCaughtUp();
+    // While in step the heartbeats are enough: with many databases, looking at each file would cost more than applying it.
+    if (!this.#isCaughtUp) this.#checkCaughtUp();
   }
 
   /** One acknowledgement stands for all before it. */
@@ -320,14 +322,16 @@ export class PrimaryLink {
     await this.#sender.sendPieces(chunkKind.checksums, id, pieces());
   }
 
-  /** Tells at every heartbeat and file whether all that the last heartbeat named is here. */
+  /** Tells whether all that the last heartbeat named is here. */
   #checkCaughtUp(): void {
     if (!this.#primaryPositions) return;
     for (const [name, position] of this.#primaryPositions) {
       const receiver = this.#receivers.find((candidate) => candidate?.name === name);
       const mine = receiver?.isFollowing ? receiver.database?.position : undefined;
-      if (!mine || mine.txid < position.txid) return;
+      this.#isCaughtUp = mine !== undefined && mine.txid >= position.txid;
+      if (!this.#isCaughtUp) return;
     }
+    this.#isCaughtUp = true;
     this.#handlers.caughtUp();
   }
 
@@ -337,7 +341,7 @@ export class PrimaryLink {
 }
 
 function refusal(code: string, message: string): SkeinError {
-  const known = code in exitCodes ? (code as ErrorCode) : 'PRIMARY_UNREACHABLE';
+  const known = Object.hasOwn(exitCodes, code) ? (code as ErrorCode) : 'PRIMARY_UNREACHABLE';
   return new SkeinError(known, message);
 }
 

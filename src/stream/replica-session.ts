@@ -27,8 +27,8 @@ export type SessionOptions = {
   readonly notice: (message: string, fields: Record<string, unknown>) => void;
   started(session: ReplicaSession): void;
   ended(session: ReplicaSession): void;
-  /** What the replica is known to hold of a database has changed. */
-  acknowledged(session: ReplicaSession, database: string): void;
+  /** What the replica is known to hold has changed. */
+  progressed(): void;
 };
 
 /** A replica's list of page checksums is refused beyond this: 2^32 pages do not exist in practice. */
@@ -127,7 +127,7 @@ export class ReplicaSession {
   }
 
   close(): void {
-    this.#socket.close(1001);
+    this.#sender.close(1001);
     this.#end();
   }
 
@@ -177,8 +177,8 @@ export class ReplicaSession {
         this.#begin(message);
         break;
       case 'checksums':
-        if (message.bytes > checksumsBytesMax)
-          throw new SkeinError('PROTOCOL_INVALID', 'The list of page checksums is too long.');
+        if (message.bytes > checksumsBytesMax || !this.#feedOf(message.id)?.isComparing)
+          throw new SkeinError('PROTOCOL_INVALID', 'The replica sent page checksums that nobody asked for.');
         this.#incoming = {
           id: message.id,
           pageSize: message.pageSize,
@@ -222,21 +222,27 @@ export class ReplicaSession {
     this.#beat();
   }
 
-  #acknowledge(name: string | undefined, position: Position): void {
-    if (name !== undefined && this.#feeds.get(name)?.hasOffered(position))
-      this.#setAcknowledged(name, position);
+  #acknowledge(id: number, position: Position): void {
+    const name = this.#namesById[id];
+    if (this.#feedOf(id)?.hasOffered(position)) this.#setAcknowledged(name, position);
+  }
+
+  /** Undefined for the id of a database that was dropped, also when another has its name by now. */
+  #feedOf(id: number): DatabaseFeed | undefined {
+    const feed = this.#feeds.get(this.#namesById[id] ?? '');
+    return feed?.id === id ? feed : undefined;
   }
 
   #setAcknowledged(name: string, position: Position | undefined): void {
     if (position) this.acknowledged.set(name, position);
     else this.acknowledged.delete(name);
-    this.#options.acknowledged(this, name);
+    this.#options.progressed();
   }
 
   #receiveChunk(data: Buffer): void {
     const chunk = decodeChunk(data);
     if (chunk.kind === chunkKind.acknowledgement) {
-      this.#acknowledge(this.#namesById[chunk.id], decodeAcknowledgement(chunk.bytes));
+      this.#acknowledge(chunk.id, decodeAcknowledgement(chunk.bytes));
       return;
     }
     const incoming = this.#incoming;
@@ -259,7 +265,7 @@ export class ReplicaSession {
     const incoming = this.#incoming;
     assert(incoming, 'checksums were announced');
     this.#incoming = undefined;
-    this.#feeds.get(this.#namesById[incoming.id])?.takeChecksums(incoming.pageSize, incoming.bytes);
+    this.#feedOf(incoming.id)?.takeChecksums(incoming.pageSize, incoming.bytes);
   }
 
   #refuse(error: SkeinError): void {
@@ -269,7 +275,7 @@ export class ReplicaSession {
       reason: error.message,
     });
     this.#send({ type: 'refuse', code: error.code, message: error.message });
-    this.#socket.close(1008);
+    this.#sender.close(1008);
   }
 
   #send(message: PrimaryMessage): void {

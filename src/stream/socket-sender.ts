@@ -5,6 +5,9 @@ import { type Chunk, type ChunkKind, encodeChunk } from './protocol.ts';
 /** A slow replica has at most this much waiting for it in memory; what comes after waits in the log. */
 const bufferedBytesMax = 1 << 20;
 
+/** A frozen or unreachable peer does not answer a close; it is not waited for longer. */
+const closeTimeoutMs = 1_000;
+
 /** Sends over one WebSocket without ever buffering beyond a bound. */
 export class SocketSender {
   readonly #socket: WebSocket;
@@ -20,6 +23,13 @@ export class SocketSender {
   /** Whether more may be sent without waiting. */
   get hasRoom(): boolean {
     return this.isOpen && this.#socket.bufferedAmount < bufferedBytesMax;
+  }
+
+  /** Ends the link in order, and without the other side's answer when that does not come. */
+  close(code: number): void {
+    this.#socket.close(code);
+    const timer = setTimeout(() => this.#socket.terminate(), closeTimeoutMs);
+    this.#socket.once('close', () => clearTimeout(timer));
   }
 
   /** A control message: small, and not held back. */

@@ -57,7 +57,10 @@ export class StreamClient {
         this.#report(error);
       }
       // A link that fails as soon as it stands is no reason to hurry.
-      if (monotonicMs() - startedMs > lastingMs) this.#backoff.reset();
+      if (monotonicMs() - startedMs > lastingMs) {
+        this.#backoff.reset();
+        this.#lastProblem = '';
+      }
       await sleep(this.#backoff.nextMs(), this.#abort.signal);
     }
   }
@@ -73,13 +76,13 @@ export class StreamClient {
   }
 
   #report(error: unknown): void {
+    const problem = messageOf(error);
+    if (problem === this.#lastProblem) return;
+    this.#lastProblem = problem;
     if (error instanceof SkeinError && refusals.has(error.code)) {
       this.#handlers.refused(error);
       return;
     }
-    const problem = messageOf(error);
-    if (problem === this.#lastProblem) return;
-    this.#lastProblem = problem;
     this.#handlers.notice('no link to the primary; reads go on, and it is tried again', {
       primary: this.#url,
       reason: problem,

@@ -18,8 +18,6 @@ export type KnownReplica = {
 /** How many replicas that left are remembered. */
 const departedMax = 100;
 
-export type AckListener = (database: string) => void;
-
 /** The primary's end of all streams: takes over WebSocket upgrades, and knows what each replica has. */
 export class StreamServer {
   readonly #server = new WebSocketServer({
@@ -28,15 +26,11 @@ export class StreamServer {
     perMessageDeflate: false,
   });
   readonly #sessions = new Set<ReplicaSession>();
-  readonly #departed = new Map<string, ReplicaSession>();
-  readonly #ackListeners = new Set<AckListener>();
+  readonly #departed = new Map<string, KnownReplica>();
   readonly #options: SessionOptions;
   readonly #set: PrimarySet;
 
-  constructor(
-    set: PrimarySet,
-    options: Omit<SessionOptions, 'databases' | 'started' | 'ended' | 'acknowledged'>,
-  ) {
+  constructor(set: PrimarySet, options: Omit<SessionOptions, 'databases' | 'started' | 'ended'>) {
     this.#set = set;
     const { notice } = options;
     this.#options = {
@@ -50,14 +44,11 @@ export class StreamServer {
       },
       ended: (session) => {
         if (this.#sessions.delete(session) && session.hasSaidHello) {
-          this.#departed.set(session.node, session);
+          this.#departed.set(session.node, describe(session, false));
           if (this.#departed.size > departedMax) this.#departed.delete([...this.#departed.keys()][0]);
           notice('a replica disconnected', { replica: session.node });
         }
-        for (const listener of this.#ackListeners) listener('');
-      },
-      acknowledged: (_session, database) => {
-        for (const listener of this.#ackListeners) listener(database);
+        options.progressed();
       },
     };
     set.addListener({
@@ -87,16 +78,7 @@ export class StreamServer {
     const connected = this.replicas();
     const names = new Set(connected.map((session) => session.node));
     const departed = [...this.#departed.values()].filter((session) => !names.has(session.node));
-    return [
-      ...connected.map((session) => describe(session, true)),
-      ...departed.map((session) => describe(session, false)),
-    ];
-  }
-
-  /** Called with a database's name at each acknowledgement, and with '' when a replica left. */
-  onAcknowledgement(listener: AckListener): () => void {
-    this.#ackListeners.add(listener);
-    return () => this.#ackListeners.delete(listener);
+    return [...connected.map((session) => describe(session, true)), ...departed];
   }
 
   /** Lets every database's log drop what no connected replica needs any more. */
