@@ -59,3 +59,19 @@ test('a replica on a slow link costs the primary no memory, delays no other repl
     assert.ok(growthBytes < growthBytesMax, `${node.name} took ${growthBytes} bytes more`);
   }
 });
+
+test('a node stops beside one that is frozen, whichever of the two it is', { skip }, async (t) => {
+  const cluster = await TestCluster.start(t);
+  const { primary, replica } = cluster;
+  createLedger(primary.path('app.db'));
+  await cluster.waitInStep();
+  // `stop` rejects when a node has to be killed.
+  process.kill(Number(replica.pid), 'SIGSTOP');
+  await primary.stop();
+  process.kill(Number(replica.pid), 'SIGCONT');
+  await primary.start();
+  await cluster.waitInStep();
+  process.kill(Number(primary.pid), 'SIGSTOP');
+  await replica.stop();
+  process.kill(Number(primary.pid), 'SIGCONT');
+});

@@ -12,6 +12,7 @@ import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
+import { Pins } from './pins.ts';
 import { type RecycleOutcome, recycleWal } from './recycle.ts';
 import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
@@ -39,14 +40,11 @@ export class PrimaryDatabase {
   readonly #listeners = new Set<PrimaryListener>();
   #checksums: PageChecksums;
   #capture: Capture;
-  #pins = 0;
-  /** Settles when the last pin is released. */
-  #unpinned = Promise.withResolvers<void>();
+  readonly #pins = new Pins();
   readonly #closing = new AbortController();
   #recycling: Promise<void> | undefined;
   /** The WAL frame before which a recycle that was held up is not tried again. */
   #recycleFromFrame = 0;
-  #commits = 0;
   #closed = false;
 
   private constructor(
@@ -169,11 +167,6 @@ export class PrimaryDatabase {
     return this.files.pageSize;
   }
 
-  /** Commits captured since this object was made. */
-  get commits(): number {
-    return this.#commits;
-  }
-
   get walFrames(): number {
     return this.#capture.at.frame;
   }
@@ -195,18 +188,12 @@ export class PrimaryDatabase {
   async pin(): Promise<PinnedState> {
     // Counted first, so that no recycle begins any more. One that runs needs the queue, so it is waited for outside.
     this.#requireOpen();
-    if (this.#pins === 0) this.#unpinned = Promise.withResolvers<void>();
-    this.#pins += 1;
-    let released = false;
-    const release = () => {
-      if (released) return;
-      released = true;
-      this.#pins -= 1;
-      if (this.#pins === 0) this.#unpinned.resolve();
-    };
+    const release = this.#pins.take();
     try {
       await this.#recycling;
       return await this.#serial.run(async () => {
+        // A close gives up waiting for CKPT, without which the file may change.
+        this.#requireOpen();
         await this.#captureNow();
         const index = await settledIndex(this.files);
         // A commit after the capture is beyond the state, and frames that are all in the file may be overwritten: the
@@ -229,7 +216,7 @@ export class PrimaryDatabase {
     const pinned = await this.pin();
     let changed: number;
     try {
-      changed = await scrubPages(pinned.source, pinned.checksums, () => undefined);
+      changed = (await scrubPages(pinned.source, pinned.checksums)).length;
     } finally {
       pinned.release();
     }
@@ -241,7 +228,7 @@ export class PrimaryDatabase {
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
   recycleIfDue(): void {
-    if (this.#closing.signal.aborted || this.#recycling || this.#pins > 0) return;
+    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken) return;
     if (this.walFrames < this.#recycleFromFrame || this.#capture.isRestartAllowed) return;
     this.#recycling = this.#recycle().finally(() => {
       this.#recycling = undefined;
@@ -252,7 +239,7 @@ export class PrimaryDatabase {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#recycling;
-    if (this.#pins > 0) await this.#unpinned.promise;
+    await this.#pins.none;
     await this.#serial.run(async () => {
       if (this.#closed) return;
       try {
@@ -282,7 +269,6 @@ export class PrimaryDatabase {
     try {
       const batch = await this.#capture.run();
       if (!batch) return 0;
-      this.#commits += batch.commits;
       for (const listener of this.#listeners) listener.advanced(batch);
       // Last: it may fail on a full disk, and the batch is in the log already.
       this.parts.positionFile.write(this.position);

@@ -13,6 +13,7 @@ import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedPages } from './pinned-state.ts';
+import { Pins } from './pins.ts';
 import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
@@ -21,8 +22,6 @@ const openTimeoutMs = 10_000;
 const writeLockTimeoutMs = 10_000;
 /** A checkpoint of an app's own is over by then, or another pin is tried later. */
 const pinTimeoutMs = 250;
-/** Changed pages that one scrub notes; the next finds the rest. */
-const changedPagesMax = 1_000;
 
 /**
  * One database on a node that follows. Holds WRITE from start to end, so that no program can write, and injects the
@@ -38,7 +37,8 @@ export class ReplicaDatabase {
   #position: Position;
   #recycleFromFrame: number;
   #recycling: 'idle' | 'moving' | 'moved' = 'idle';
-  #pins = 0;
+  readonly #pins = new Pins();
+  #isClosing = false;
   #closed = false;
   /** Wall-clock time, by the primary's clock, of the last transaction applied. */
   appliedTimestampMs = 0;
@@ -145,19 +145,15 @@ export class ReplicaDatabase {
   pin(): Promise<PinnedPages> {
     return this.#serial.run(async () => {
       const isFree =
-        !this.#closed && (this.#pins > 0 || (await waitForLock(this.files, 'checkpoint', pinTimeoutMs)));
+        !this.#isClosing &&
+        (this.#pins.isTaken || (await waitForLock(this.files, 'checkpoint', pinTimeoutMs)));
       if (!isFree) {
         throw new SkeinError(
           'DATABASE_BUSY',
           `A program runs a checkpoint of ${this.name} on this replica, or it is being closed. Try again in a moment.`,
         );
       }
-      this.#pins += 1;
-      let released = false;
-      const release = () => {
-        if (!released) this.#unpin();
-        released = true;
-      };
+      const release = this.#pins.take(() => this.files.unlock('checkpoint'));
       try {
         const index = this.files.walIndex.header();
         assert(index, 'the holder of WRITE always finds a settled wal-index');
@@ -180,21 +176,18 @@ export class ReplicaDatabase {
     try {
       // An apply between the copy and the pin makes the two unlike; another time, then.
       if (this.#checksums.isNoting || this.#checksums.checksum !== expected.checksum) return 0;
-      const changed = new Map<number, Uint8Array>();
-      const found = await scrubPages(pinned.source, expected, (page, data) => {
-        if (changed.size < changedPagesMax) changed.set(page, data.slice());
-      });
-      if (found === 0 || this.#checksums.isNoting) return 0;
-      for (const [page, data] of changed) {
+      const changed = await scrubPages(pinned.source, expected);
+      if (changed.length === 0 || this.#checksums.isNoting) return 0;
+      for (const page of changed) {
         // A page that was applied meanwhile is right again.
         const isAsExpected = this.#checksums.equalsAt(page, expected.highAt(page), expected.lowAt(page));
-        if (isAsExpected) this.#checksums.setPage(page, data);
+        if (isAsExpected) this.#checksums.setPage(page, pinned.source.page(page));
       }
       this.#context.warn('pages were changed by something other than Skein; the primary sends them again', {
         database: this.name,
-        pages: found,
+        pages: changed.length,
       });
-      return found;
+      return changed.length;
     } finally {
       pinned.release();
     }
@@ -206,7 +199,7 @@ export class ReplicaDatabase {
    * to wait for. Never rejects.
    */
   recycleIfDue(): Promise<void> | undefined {
-    if (this.#closed || this.#pins > 0 || this.walFrames < this.#recycleFromFrame) return undefined;
+    if (this.#isClosing || this.#pins.isTaken || this.walFrames < this.#recycleFromFrame) return undefined;
     if (this.#recycling === 'idle') {
       this.#recycling = 'moving';
       void this.#move().then(() => {
@@ -217,7 +210,10 @@ export class ReplicaDatabase {
     return this.#recycling === 'moved' ? this.#serial.run(() => this.#startOver()) : undefined;
   }
 
+  /** Lets go of everything, when whoever reads a pinned state is done. */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#pins.none;
     await this.#serial.run(async () => {
       if (this.#closed) return;
       this.#closed = true;
@@ -229,22 +225,18 @@ export class ReplicaDatabase {
     });
   }
 
-  /** Returns what went wrong, if anything did. */
-  async #move(): Promise<string | undefined> {
-    try {
-      await this.#serial.run(async () => {
-        if (!this.#closed && this.#pins === 0) await this.#context.checkpointer.checkpoint(this.files.path);
-      });
-      return undefined;
-    } catch (error) {
-      return messageOf(error);
-    }
+  /** Never rejects: `#startOver` meets the same problem, and tells of it. */
+  async #move(): Promise<void> {
+    const move = async () => {
+      if (!this.#closed && !this.#pins.isTaken) await this.#context.checkpointer.checkpoint(this.files.path);
+    };
+    await this.#serial.run(move).catch(() => undefined);
   }
 
   async #startOver(): Promise<void> {
     let problem = 'a reader holds an old snapshot';
     try {
-      if (this.#closed || this.#pins > 0 || this.walFrames === 0) return;
+      if (this.#closed || this.#pins.isTaken || this.walFrames === 0) return;
       await this.#context.checkpointer.checkpoint(this.files.path);
       failpoint('recycle:replica-moved');
       if (this.#injector.tryRestart()) {
@@ -289,12 +281,6 @@ export class ReplicaDatabase {
       this.#cutLog();
     }
     this.parts.positionFile.write(this.#position);
-  }
-
-  #unpin(): void {
-    this.#pins -= 1;
-    // After a close the descriptor may be another file's.
-    if (this.#pins === 0 && !this.#closed) this.files.unlock('checkpoint');
   }
 
   #moveTo(position: Position, header: LtxHeader): void {

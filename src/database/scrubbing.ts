@@ -8,26 +8,18 @@ import type { PageSource } from '../sqlite/page-source.ts';
 const intervalMs = Number(process.env.SKEIN_TEST_SCRUB_MS ?? 600_000);
 
 /**
- * Calls `changed` for each page whose bytes are not those that its checksum in memory stands for: something other than
- * SQLite has written to the file, or the disk has. Returns how many there were.
+ * The pages whose bytes are not those that their checksums in memory stand for: something other than SQLite has written
+ * to the file, or the disk has.
  */
-export async function scrubPages(
-  source: PageSource,
-  checksums: PageChecksums,
-  changed: (page: number, data: Uint8Array) => void,
-): Promise<number> {
+export async function scrubPages(source: PageSource, checksums: PageChecksums): Promise<number[]> {
   const slice = new TimeSlice(2);
-  let found = 0;
+  const changed: number[] = [];
   for (let page = 1; page <= source.commit; page += 1) {
     if (page === source.lockPage) continue;
-    const data = source.page(page);
-    if (!checksums.matches(page, data)) {
-      changed(page, data);
-      found += 1;
-    }
+    if (!checksums.matches(page, source.page(page))) changed.push(page);
     if (slice.isOver) await slice.yield();
   }
-  return found;
+  return changed;
 }
 
 /** Runs a scrub now and then, one at a time. */
