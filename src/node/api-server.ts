@@ -46,6 +46,8 @@ export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #server: Server;
   readonly #secretHash: Buffer | undefined;
+  readonly #closed = Promise.withResolvers<void>();
+  #isListening = false;
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
@@ -87,16 +89,24 @@ export class ApiServer {
         );
       }
     });
-    this.#server.listen(port, host, () => resolve());
+    this.#server.listen(port, host, () => {
+      this.#isListening = true;
+      resolve();
+    });
     return promise;
   }
 
-  async close(): Promise<void> {
+  /** Ends what is being answered, exports with their spools among it, and answers nothing more. Streams go on. */
+  stopAnswering(): void {
     if (!this.#server.listening) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#server.close(() => resolve());
+    this.#server.close(() => this.#closed.resolve());
     this.#server.closeAllConnections();
-    await promise;
+  }
+
+  /** Resolves when the last stream has ended too. */
+  async close(): Promise<void> {
+    this.stopAnswering();
+    if (this.#isListening) await this.#closed.promise;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -114,6 +114,8 @@ export class Node {
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
       () => this.#supervisor.stop(),
+      // Before the databases: an export reads one of them for as long as it takes.
+      () => this.#api.stopAnswering(),
       async () => {
         if (!this.#replication) return;
         await this.#replication.stop();
