@@ -10,6 +10,9 @@ import { skipWithout } from './tools.ts';
 
 const skip = skipWithout('python3') || skipWithout('sqlite3');
 const failpoints = [
+  'recycle:beside-begun',
+  'recycle:beside-moved',
+  'recycle:beside-over',
   'recycle:locked',
   'recycle:captured',
   'recycle:moved',

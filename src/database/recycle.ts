@@ -81,7 +81,9 @@ async function moveBeside(parts: RecycleParts): Promise<RecycleOutcome | undefin
     return frame;
   });
   if (mark === undefined) return undefined;
+  failpoint('recycle:beside-begun');
   const problem = await checkpoint(parts);
+  failpoint('recycle:beside-moved');
   const isHeld = await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs);
   try {
     // Frames that came before the read transaction may have been moved uncaptured, and a checkpoint of the app's own may
@@ -95,6 +97,7 @@ async function moveBeside(parts: RecycleParts): Promise<RecycleOutcome | undefin
     // Whatever happened: an open read transaction would keep the WAL from ever starting over.
     files.connection.exec('COMMIT');
   }
+  failpoint('recycle:beside-over');
   if (!isHeld) return regain(parts);
   if (problem !== undefined) return { kind: 'held-up', reason: problem, pauseMs: 0 };
   return files.walIndex.backfilled() < mark ? readerHoldsUp : undefined;
