@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryDirectory } from '../base/test-support.ts';
@@ -89,3 +89,27 @@ test('a directory that was moved away is no longer in place', (t) => {
   assert.equal(directory.isStillInPlace(), false);
   second.close();
 });
+
+for (const [what, locks] of [
+  ['are not told of each other', { tryExclusive: () => true, unlock: () => undefined }],
+  [
+    'do not exist',
+    {
+      tryExclusive: () => {
+        throw Object.assign(new Error('no locks available'), { code: 'ENOLCK' });
+      },
+      unlock: () => undefined,
+    },
+  ],
+] as const) {
+  test(`a file system whose locks ${what} is refused, and nothing is left there`, (t) => {
+    const parent = temporaryDirectory(t);
+    const path = join(parent, 'deep', 'data');
+    assert.throws(() => new DataDirectory(path, locks), hasCode('LOCKS_UNSUPPORTED'));
+    assert.deepEqual(readdirSync(parent), []);
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, 'notes.txt'), 'x');
+    assert.throws(() => new DataDirectory(path, locks), hasCode('LOCKS_UNSUPPORTED'));
+    assert.deepEqual(readdirSync(path), ['notes.txt']);
+  });
+}

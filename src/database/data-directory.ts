@@ -56,17 +56,17 @@ export class DataDirectory {
    * Throws `DIRECTORY_NOT_WRITABLE`, `LOCKS_UNSUPPORTED`, `DIRECTORY_IN_USE`, and what `requireSqlite` does of a file that no
    * node had here before. What is wrong with the others is for the node's role to deal with.
    */
-  constructor(path: string) {
+  constructor(path: string, locks: ByteLocks = platformByteLocks()) {
     this.path = path;
     this.hidden = join(path, hiddenName);
-    const locks = platformByteLocks();
     refuseNetwork(path);
     // All files before anything is changed: a start that is refused leaves the directory as it was.
     for (const name of databaseNamesIn(path)) {
       if (!hasLog(this.hidden, name)) requireSqlite(join(path, name), name);
     }
+    let made: string | undefined;
     try {
-      mkdirSync(join(this.hidden, 'log'), { recursive: true });
+      made = mkdirSync(join(this.hidden, 'log'), { recursive: true });
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
       this.#lockFile = openSync(join(this.hidden, 'lock'), 'a+');
     } catch (error) {
@@ -76,7 +76,14 @@ export class DataDirectory {
         { cause: error },
       );
     }
-    this.#own(locks);
+    try {
+      this.#own(locks);
+    } catch (error) {
+      closeSync(this.#lockFile);
+      // A start that is refused leaves nothing.
+      if (made !== undefined) rmSync(made, { recursive: true, force: true });
+      throw error;
+    }
     const mark = join(this.hidden, stoppedMark);
     const boot = join(this.hidden, bootName);
     const lastBoot = existsSync(boot) ? readFileSync(boot, 'utf8') : undefined;
@@ -140,7 +147,6 @@ export class DataDirectory {
   #own(locks: ByteLocks): void {
     if (!this.#tryLock(locks)) {
       const owner = readFileSync(this.#lockFile, 'utf8').trim();
-      closeSync(this.#lockFile);
       throw new SkeinError(
         'DIRECTORY_IN_USE',
         `The database directory ${this.path} belongs to a node that is running${owner ? ` (process ${owner})` : ''}. Stop that one, or give this node a directory of its own by [database] dir.`,
@@ -157,7 +163,6 @@ export class DataDirectory {
     try {
       return locks.tryExclusive(this.#lockFile, 0);
     } catch (error) {
-      closeSync(this.#lockFile);
       throw locksUnsupported(this.path, systemCodeOf(error) ?? messageOf(error));
     }
   }
