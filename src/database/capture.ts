@@ -112,7 +112,8 @@ export class Capture {
   }
 
   /**
-   * Captures all that is committed now; undefined when there is nothing new. Throws `DATABASE_BUSY`, `WAL_GAP`, `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
+   * Captures all that is committed now; undefined when there is nothing new. Throws `DATABASE_BUSY`, `WAL_GAP`,
+   * `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
    */
   async run(): Promise<CapturedBatch | undefined> {
     const index = this.settledHeader() ?? (await repairWalIndexHeader(this.#files, writerTimeoutMs));

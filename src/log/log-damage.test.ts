@@ -167,3 +167,16 @@ test('a large record is read back as it was written', (t) => {
   log.close();
   assert.deepEqual(tailOf(directory), positionAt(11));
 });
+
+test('a record that is damaged while the log is open hides what comes after it, and throws nothing', (t) => {
+  const { directory, path, bytes, starts } = threeRecords(t);
+  const log = new Log(directory, wideLimits);
+  t.after(() => log.close());
+  const { checksum: last } = log.tail;
+  bytes[starts[1]] ^= 0xff;
+  writeFileSync(path, bytes);
+  assert.deepEqual(log.find(positionAt(11))?.position, positionAt(11));
+  assert.equal(log.find(positionAt(12)), undefined);
+  assert.deepEqual(log.findChecksum(positionAt(11).checksum), positionAt(11));
+  assert.deepEqual(log.findChecksum(last), positionAt(13), 'the end is known without reading');
+});

@@ -110,7 +110,10 @@ export class Log {
     return { ...writer.commit(header, postApplyChecksum), segment };
   }
 
-  /** The place right after `position`; undefined when no record here ends, and the log does not begin, exactly there. */
+  /**
+   * The place right after `position`; undefined when no record here ends, and the log does not begin, exactly there, or
+   * when a damaged record lies before it.
+   */
   find(position: Position): LogCursor | undefined {
     if (positionsEqual(position, this.tail)) {
       const segment = this.#segments.at(-1);
@@ -119,7 +122,7 @@ export class Log {
     const segment = this.#segments.findLast((candidate) => candidate.base.txid <= position.txid);
     if (!segment) return undefined;
     if (positionsEqual(segment.base, position)) return { position, segment, offset: segmentHeaderBytes };
-    for (const record of segment.records(position.txid)) {
+    for (const record of readable(segment.records(position.txid))) {
       if (record.header.maxTxid < position.txid) continue;
       if (!positionsEqual(positionAfter(record), position)) return undefined;
       return { position, segment, offset: record.offset + record.length };
@@ -127,7 +130,10 @@ export class Log {
     return undefined;
   }
 
-  /** Whether the log reaches back to the position's TXID and has another state there: the position is of no chain any more. */
+  /**
+   * Whether the log reaches back to the position's TXID and has another state there: the position is of no chain any more.
+   * A place that cannot be read is taken for another state: whoever asked gets an error, and not a promise.
+   */
   contradicts(position: Position): boolean {
     if (position.txid > this.tail.txid || position.txid < this.base.txid) return false;
     return this.find(position) === undefined;
@@ -138,7 +144,7 @@ export class Log {
     for (const segment of this.#segments.toReversed()) {
       if (segment.end.checksum === checksum) return segment.end;
       let found: Position | undefined = segment.base.checksum === checksum ? segment.base : undefined;
-      for (const record of segment.records()) {
+      for (const record of readable(segment.records())) {
         if (record.postApplyChecksum === checksum) found = positionAfter(record);
       }
       if (found) return found;
@@ -218,6 +224,15 @@ export class Log {
   close(): void {
     for (const segment of this.#segments) segment.close();
     this.#segments = [];
+  }
+}
+
+/** The records before the first damaged one. */
+function* readable(records: Generator<LogRecord>): Generator<LogRecord> {
+  try {
+    yield* records;
+  } catch (error) {
+    if (!(error instanceof SkeinError && error.code === 'LOG_CORRUPT')) throw error;
   }
 }
 

@@ -89,6 +89,10 @@ export class PrimaryReplication implements Replication {
     return this.#set.problems();
   }
 
+  position(name: string): Position | undefined {
+    return this.#set.get(name)?.position;
+  }
+
   async currentPosition(name: string): Promise<Position> {
     const database = this.#database(name) ?? (await this.#lookAgain(name));
     await database.capture();

@@ -14,6 +14,7 @@ import type { Position } from '../ltx/position.ts';
 import type { NodeIdentity } from '../stream/node-identity.ts';
 import type { PrimaryInfo } from '../stream/primary-link.ts';
 import { StreamClient } from '../stream/stream-client.ts';
+import { ClockSkew } from './clock-skew.ts';
 import { databaseNotFound } from './database-not-found.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 
@@ -48,8 +49,7 @@ export class ReplicaReplication implements Replication {
   readonly #applied = new Map<string, { ageMs: number; atMs: number }>();
   /** The databases of the primary by its last heartbeat; undefined while it is not ready. */
   #primaryNames: ReadonlySet<string> | undefined;
-  /** The primary's wall clock minus ours, as small as it was ever seen: message delay only adds to it. */
-  #clockSkewMs: number | undefined;
+  readonly #clockSkew = new ClockSkew();
 
   constructor(
     context: DatabaseContext,
@@ -120,6 +120,10 @@ export class ReplicaReplication implements Replication {
     return problems;
   }
 
+  position(name: string): Position | undefined {
+    return this.#set.get(name)?.position;
+  }
+
   async currentPosition(name: string): Promise<Position> {
     return this.#database(name).position;
   }
@@ -177,7 +181,7 @@ export class ReplicaReplication implements Replication {
   #appliedTo(database: ReplicaDatabase): void {
     // A snapshot is as old as its oldest page; only transactions tell how far behind they came.
     if (database.appliedTimestampMs > 0) {
-      const ageMs = Math.max(0, wallClockMs() + (this.#clockSkewMs ?? 0) - database.appliedTimestampMs);
+      const ageMs = Math.max(0, wallClockMs() + this.#clockSkew.ms - database.appliedTimestampMs);
       this.#applied.set(database.name, { ageMs, atMs: monotonicMs() });
     }
     const last = database.parts.log.lastRecord;
@@ -187,15 +191,18 @@ export class ReplicaReplication implements Replication {
 
   #heard(clockMs: number, names: readonly string[] | undefined): void {
     this.#primaryNames = names && new Set(names);
-    const skewMs = clockMs - wallClockMs();
-    this.#clockSkewMs = Math.max(skewMs, this.#clockSkewMs ?? skewMs);
+    this.#clockSkew.add(clockMs - wallClockMs());
   }
 
   #caughtUp(): void {
     const wasInStep = this.#inStepAtMs !== undefined;
     this.#inStepAtMs = monotonicMs();
     if (wasInStep) return;
-    writeFileSync(this.#syncedMark, '');
+    try {
+      writeFileSync(this.#syncedMark, '');
+    } catch {
+      // On a full disk: the next run waits for the primary before it starts the app.
+    }
     clearTimeout(this.#alone);
     this.#firstSync.resolve();
     this.#handlers.lagChanged(this.#lagMs());

@@ -25,6 +25,8 @@ export type Replication = {
   /** The primary, as far as this node is connected to it. */
   primary(): { readonly node: string; readonly url: string } | undefined;
   databases(): DatabaseStatus[];
+  /** Undefined for a database that is not here. */
+  position(database: string): Position | undefined;
   replicas(): KnownReplica[];
   /** What stands still and why, by database. */
   problems(): ReadonlyMap<string, string>;

@@ -10,9 +10,10 @@ export function statusOf(
   epoch: number,
   processes: readonly ProcessStatus[],
 ): object {
+  const problems = replication.problems();
   const databases = replication.databases().map((database) => {
     const { txid, checksum } = database.position;
-    const problem = replication.problems().get(database.name);
+    const problem = problems.get(database.name);
     const lagMs = database.lagMs === undefined ? null : Math.round(database.lagMs * 10) / 10;
     const status = {
       txid: formatTxid(txid),
@@ -34,7 +35,7 @@ export function statusOf(
     epoch,
     databases: Object.fromEntries(databases),
     /** Files that are not replicated, and why. */
-    refused: Object.fromEntries([...replication.problems()].filter(([name]) => !known.has(name))),
+    refused: Object.fromEntries([...problems].filter(([name]) => !known.has(name))),
     replicas: replication.replicas().map(({ node, region, candidate, connected, acknowledged }) => ({
       node,
       region,

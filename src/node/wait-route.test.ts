@@ -16,7 +16,7 @@ function at(n: number): Position {
 /** What the route sees of a node: one database, whose position and holders the test moves. */
 class TestReplication
   implements
-    Pick<Replication, 'role' | 'databases' | 'currentPosition' | 'contradicts' | 'holders' | 'onProgress'>
+    Pick<Replication, 'role' | 'position' | 'currentPosition' | 'contradicts' | 'holders' | 'onProgress'>
 {
   name = 'a.db';
   role: Replication['role'] = 'primary';
@@ -24,16 +24,8 @@ class TestReplication
   held: { node: string; candidate: boolean; position: Position }[] = [];
   readonly progress = new EventEmitter();
 
-  databases(): ReturnType<Replication['databases']> {
-    const status = {
-      name: this.name,
-      position: this.local,
-      lagMs: 0,
-      walFrames: 0,
-      walBytes: 0,
-      logBytes: 0,
-    };
-    return [{ ...status, recyclePauseMs: undefined }];
+  position(database: string): Position | undefined {
+    return database === this.name ? this.local : undefined;
   }
 
   async currentPosition(database: string): Promise<Position> {

@@ -37,9 +37,9 @@ export class WaitRoute {
     this.#waiters += 1;
     try {
       const replication = this.#replication();
-      const position = givenPosition(wait) ?? (await replication.currentPosition(wait.database));
       const gone = new AbortController();
       response.on('close', () => gone.abort());
+      const position = givenPosition(wait) ?? (await replication.currentPosition(wait.database));
       await until(replication, wait, position, gone.signal);
       const nodes = replication.holders(wait.database, position).map(({ node }) => node);
       sendJson(response, 200, { position: formatPosition(position), nodes });
@@ -62,7 +62,7 @@ async function until(
       `${wait.database} has no position ${formatPosition(position)}: it was never reached, or was given up. Ask without one.`,
     );
   }
-  if (isReached(replication, wait, position)) return Promise.resolve();
+  if (gone.aborted || isReached(replication, wait, position)) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const check = () => {
     try {
@@ -90,7 +90,7 @@ async function until(
 }
 
 function isReached(replication: Replication, wait: WaitRequest, position: Position): boolean {
-  const local = replication.databases().find(({ name }) => name === wait.database)?.position;
+  const local = replication.position(wait.database);
   if (!local) throw databaseNotFound(wait.database);
   if (local.txid < position.txid) return false;
   if (wait.durability === 'local' || wait.durability === 0) return true;
