@@ -6,6 +6,8 @@ import type { PageSource } from '../sqlite/page-source.ts';
 export type PinnedPages = {
   readonly source: PageSource;
   readonly position: Position;
+  /** Aborts when the node changes its role, and waits for the release. */
+  readonly recalled: AbortSignal;
   release(): void;
 };
 

@@ -2,6 +2,7 @@
 export class Pins {
   #taken = 0;
   #none = Promise.withResolvers<void>();
+  #recall = new AbortController();
 
   constructor() {
     this.#none.resolve();
@@ -9,6 +10,18 @@ export class Pins {
 
   get isTaken(): boolean {
     return this.#taken > 0;
+  }
+
+  /** Aborts when all pins that are held now are wanted back. */
+  get recalled(): AbortSignal {
+    return this.#recall.signal;
+  }
+
+  /** Asks all who hold a pin to give it back; what they were doing is not done then. */
+  recall(): void {
+    const recall = this.#recall;
+    this.#recall = new AbortController();
+    recall.abort();
   }
 
   /** Resolves when nobody holds one. */

@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { Serial } from '../base/serial.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
-import { formatPosition, type Position, txid } from '../ltx/position.ts';
+import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
 import { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
 import type { WalIndexHeader } from '../sqlite/wal-index.ts';
@@ -14,6 +14,7 @@ import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { Pins } from './pins.ts';
 import { type RecycleOutcome, recycleWal } from './recycle.ts';
+import type { RestingDatabase } from './resting-database.ts';
 import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
@@ -45,6 +46,8 @@ export class PrimaryDatabase {
   #recycling: Promise<void> | undefined;
   /** The WAL frame before which a recycle that was held up is not tried again. */
   #recycleFromFrame = 0;
+  /** No program may write: WRITE is held, or about to be. */
+  #isFenced = false;
   #closed = false;
 
   private constructor(
@@ -155,6 +158,27 @@ export class PrimaryDatabase {
     }
   }
 
+  /**
+   * Takes over a database that this node has followed with. It is fenced. One whose state its log does not know begins a
+   * new chain.
+   */
+  static adopt(context: DatabaseContext, resting: RestingDatabase): PrimaryDatabase {
+    const { parts, files, checksums, position } = resting;
+    const { log } = parts;
+    assert(files.holds('write') && files.holds('checkpoint'), 'a database at rest has both its locks');
+    if (!positionsEqual(log.tail, position)) {
+      if (log.find(position)) log.truncateAfter(position);
+      else log.reset({ txid: txid(log.tail.txid + 1), checksum: checksums.checksum });
+    }
+    const index = files.walIndex.header();
+    assert(index, 'the holder of WRITE always finds a settled wal-index');
+    const capture = new Capture(files, checksums, log, context.nodeId, endOf(index, checksums.commit), false);
+    capture.judgeRestart();
+    const database = new PrimaryDatabase(context, parts, files, checksums, capture);
+    database.#isFenced = true;
+    return database;
+  }
+
   get name(): string {
     return this.parts.name;
   }
@@ -200,7 +224,8 @@ export class PrimaryDatabase {
         // source is cut at what was captured, or reads the file alone.
         const maxFrame = this.#capture.isRestartAllowed ? 0 : this.#capture.at.frame;
         const source = new PageSource(this.files, { ...index, maxFrame, pageCount: this.#checksums.commit });
-        return { source, checksums: this.#checksums.clone(), position: this.position, release };
+        const { recalled } = this.#pins;
+        return { source, checksums: this.#checksums.clone(), position: this.position, recalled, release };
       });
     } catch (error) {
       release();
@@ -216,7 +241,7 @@ export class PrimaryDatabase {
     const pinned = await this.pin();
     let changed: number;
     try {
-      changed = (await scrubPages(pinned.source, pinned.checksums)).length;
+      changed = (await scrubPages(pinned.source, pinned.checksums, pinned.recalled)).length;
     } finally {
       pinned.release();
     }
@@ -228,10 +253,48 @@ export class PrimaryDatabase {
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
   recycleIfDue(): void {
-    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken) return;
+    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken || this.#isFenced) return;
     if (this.walFrames < this.#recycleFromFrame || this.#capture.isRestartAllowed) return;
     this.#recycling = this.#recycle().finally(() => {
       this.#recycling = undefined;
+    });
+  }
+
+  /**
+   * Keeps every program from writing until `unfence`, and captures what was committed before. False when a writer did not
+   * let go within `timeoutMs`; it may write on then, until this is called again. Throws what `capture` does; no program
+   * writes then either.
+   */
+  async fence(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    // A recycle that has WRITE at this moment leaves it to the fence.
+    this.#isFenced = true;
+    if (!(await waitForLock(this.files, 'write', timeoutMs, signal))) return false;
+    await this.capture();
+    return true;
+  }
+
+  /** Lets programs write again. */
+  async unfence(): Promise<void> {
+    // A recycle that began before the fence counts on the lock that is given back here.
+    await this.#recycling;
+    this.#isFenced = false;
+    if (!this.#closed) this.files.unlock('write');
+  }
+
+  /**
+   * Gives up a fenced database as it is, for this node to follow with. Pins are recalled, and waited for. Throws what
+   * `capture` does; it is to be closed then.
+   */
+  async rest(): Promise<RestingDatabase> {
+    assert(this.#isFenced && this.files.holds('write'), 'a database is fenced before it is given up');
+    this.#closing.abort();
+    this.#pins.recall();
+    await this.#recycling;
+    await this.#pins.none;
+    return this.#serial.run(async () => {
+      await this.#captureNow();
+      this.#closed = true;
+      return { parts: this.parts, files: this.files, checksums: this.#checksums, position: this.position };
     });
   }
 
@@ -321,6 +384,9 @@ export class PrimaryDatabase {
         capturedFrame: () => this.#capture.at.frame,
         forbidRestart: () => this.#capture.forbidRestart(),
         judgeRestart: () => this.#capture.judgeRestart(),
+        releaseWrite: () => {
+          if (!this.#isFenced) this.files.unlock('write');
+        },
       });
     } catch (error) {
       outcome = { kind: 'failed', reason: messageOf(error), pauseMs: 0 };

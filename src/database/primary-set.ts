@@ -10,6 +10,7 @@ import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, openParts } from './database-parts.ts';
 import { setWalAside } from './kept-copy.ts';
 import { PrimaryDatabase } from './primary-database.ts';
+import type { RestingDatabase } from './resting-database.ts';
 
 const retryFirstMs = 250;
 const retryMaxMs = 5_000;
@@ -52,6 +53,8 @@ export class PrimarySet {
   /** What was said once: links, and what is wrong with looking. Cleared when it is over. */
   readonly #warned = new Map<string, string>();
   readonly #stopping = new AbortController();
+  /** While the app may not write, no database is added: it could be written before it is fenced. */
+  #isFenced = false;
 
   constructor(context: DatabaseContext, directory: DataDirectory) {
     this.#context = context;
@@ -82,6 +85,61 @@ export class PrimarySet {
     this.#loop.start();
   }
 
+  /** Takes over what this node has followed with, fenced: `unfence` opens it to the app and looks for more. */
+  adopt(resting: readonly RestingDatabase[]): void {
+    this.#isFenced = true;
+    for (const one of resting) this.#add(PrimaryDatabase.adopt(this.#context, one));
+    this.#loop.start();
+  }
+
+  /**
+   * Keeps the app from writing, and captures what it had committed. Returns the names of databases that a writer did not
+   * let go of within `timeoutMs`: it may still write there.
+   */
+  async fence(timeoutMs: number): Promise<string[]> {
+    this.#isFenced = true;
+    await this.#scanning;
+    const fence = async (database: PrimaryDatabase) => {
+      try {
+        return await database.fence(timeoutMs, this.#stopping.signal);
+      } catch (error) {
+        this.#context.warn('the last transactions could not be captured', {
+          database: database.name,
+          reason: messageOf(error),
+        });
+        return true;
+      }
+    };
+    const fenced = await Promise.all(this.all().map(async (one) => [one.name, await fence(one)] as const));
+    return fenced.filter(([, isFenced]) => !isFenced).map(([name]) => name);
+  }
+
+  /** Lets the app write again. */
+  async unfence(): Promise<void> {
+    this.#isFenced = false;
+    await Promise.all(this.all().map((database) => database.unfence()));
+    await this.scan();
+  }
+
+  /** Gives up all databases, which are fenced. One that cannot be given up as it is is closed, and left out. */
+  async rest(): Promise<RestingDatabase[]> {
+    await this.#end();
+    const resting: RestingDatabase[] = [];
+    for (const database of this.#databases.values()) {
+      try {
+        resting.push(await database.rest());
+      } catch (error) {
+        this.#context.warn('this node does not know what it has; the new primary will send what differs', {
+          database: database.name,
+          reason: messageOf(error),
+        });
+        await database.close();
+      }
+    }
+    this.#databases.clear();
+    return resting;
+  }
+
   get(name: string): PrimaryDatabase | undefined {
     return this.#databases.get(name);
   }
@@ -110,7 +168,7 @@ export class PrimarySet {
    * once and tried again.
    */
   scan(): Promise<void> {
-    if (this.#isStopped) return Promise.resolve();
+    if (this.#isStopped || this.#isFenced) return Promise.resolve();
     if (!this.#scanning) {
       this.#scanning = this.#scan().finally(() => {
         this.#scanning = undefined;
@@ -125,13 +183,18 @@ export class PrimarySet {
   }
 
   async stop(): Promise<void> {
+    await this.#end();
+    for (const database of this.#databases.values()) await database.close();
+    this.#databases.clear();
+  }
+
+  /** Nothing is looked for or captured after this, but by the databases themselves. */
+  async #end(): Promise<void> {
     this.#stopping.abort();
     this.#loop.stop();
     clearTimeout(this.#scanSoon);
     await this.#nextScan;
     await this.#scanning;
-    for (const database of this.#databases.values()) await database.close();
-    this.#databases.clear();
   }
 
   get #isStopped(): boolean {
@@ -280,9 +343,13 @@ export class PrimarySet {
     if (this.#refused.get(name)?.reported)
       this.#context.notice('the file is replicated now', { database: name });
     this.#refused.delete(name);
-    this.#databases.set(name, database);
-    for (const listener of this.#listeners) listener.added(database);
+    this.#add(database);
     await this.#capture(name);
+  }
+
+  #add(database: PrimaryDatabase): void {
+    this.#databases.set(database.name, database);
+    for (const listener of this.#listeners) listener.added(database);
   }
 
   async #capture(name: string): Promise<number> {

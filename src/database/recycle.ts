@@ -40,6 +40,8 @@ export type RecycleParts = {
   forbidRestart(): void;
   /** CKPT is held again: from what the wal-index says now, whether the next writer may restart the WAL. */
   judgeRestart(): void;
+  /** Gives WRITE back, unless the database was fenced meanwhile. */
+  releaseWrite(): void;
 };
 
 const readerHoldsUp = { kind: 'held-up', reason: 'a reader holds an old snapshot', pauseMs: 0 } as const;
@@ -116,7 +118,7 @@ async function moveUnderWrite(parts: RecycleParts): Promise<RecycleOutcome> {
       const outcome = await moveRest(parts);
       return { ...outcome, pauseMs: monotonicMs() - pausedAtMs };
     } finally {
-      files.unlock('write');
+      parts.releaseWrite();
     }
   });
   return files.holds('checkpoint') ? outcome : regain(parts);

@@ -14,12 +14,15 @@ import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedPages } from './pinned-state.ts';
 import { Pins } from './pins.ts';
+import type { RestingDatabase } from './resting-database.ts';
 import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 const openTimeoutMs = 10_000;
 const writeLockTimeoutMs = 10_000;
+/** A program's checkpoint of a whole WAL may take this long. */
+const restTimeoutMs = 5_000;
 /** A checkpoint of an app's own is over by then, or another pin is tried later. */
 const pinTimeoutMs = 250;
 
@@ -90,6 +93,16 @@ export class ReplicaDatabase {
     }
   }
 
+  /** Takes over a database that this node has led with. An app's checkpoints may run again. */
+  static adopt(context: DatabaseContext, resting: RestingDatabase): ReplicaDatabase {
+    const { parts, files, checksums, position } = resting;
+    assert(files.holds('write') && files.holds('checkpoint'), 'a database at rest has both its locks');
+    const database = new ReplicaDatabase(context, parts, files, checksums);
+    database.#position = position;
+    files.unlock('checkpoint');
+    return database;
+  }
+
   get name(): string {
     return this.parts.name;
   }
@@ -157,7 +170,8 @@ export class ReplicaDatabase {
       try {
         const index = this.files.walIndex.header();
         assert(index, 'the holder of WRITE always finds a settled wal-index');
-        return { source: new PageSource(this.files, index), position: this.#position, release };
+        const { recalled } = this.#pins;
+        return { source: new PageSource(this.files, index), position: this.#position, recalled, release };
       } catch (error) {
         release();
         throw error;
@@ -176,7 +190,7 @@ export class ReplicaDatabase {
     try {
       // An apply between the copy and the pin makes the two unlike; another time, then.
       if (this.#checksums.isNoting || this.#checksums.checksum !== expected.checksum) return 0;
-      const changed = await scrubPages(pinned.source, expected);
+      const changed = await scrubPages(pinned.source, expected, pinned.recalled);
       if (changed.length === 0 || this.#checksums.isNoting) return 0;
       for (const page of changed) {
         // A page that was applied meanwhile is right again.
@@ -208,6 +222,27 @@ export class ReplicaDatabase {
       return undefined;
     }
     return this.#recycling === 'moved' ? this.#serial.run(() => this.#startOver()) : undefined;
+  }
+
+  /**
+   * Gives it up as it is, for this node to lead with. Nothing is being applied any more. Pins are recalled, and waited for.
+   * Rejects with `DATABASE_BUSY` when a program's checkpoint does not end; it is followed with on, then.
+   */
+  async rest(): Promise<RestingDatabase> {
+    this.#isClosing = true;
+    this.#pins.recall();
+    await this.#pins.none;
+    return this.#serial.run(async () => {
+      if (!(await waitForLock(this.files, 'checkpoint', restTimeoutMs))) {
+        this.#isClosing = false;
+        throw new SkeinError(
+          'DATABASE_BUSY',
+          `A program runs a checkpoint of ${this.name} that does not end, so this node cannot lead. End that program.`,
+        );
+      }
+      this.#closed = true;
+      return { parts: this.parts, files: this.files, checksums: this.#checksums, position: this.#position };
+    });
   }
 
   /** Lets go of everything, when whoever reads a pinned state is done. */

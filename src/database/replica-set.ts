@@ -8,6 +8,7 @@ import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, type DatabaseParts, openParts } from './database-parts.ts';
 import { keepCopy, setAside } from './kept-copy.ts';
 import { ReplicaDatabase } from './replica-database.ts';
+import type { RestingDatabase } from './resting-database.ts';
 import { SnapshotInstall } from './snapshot-install.ts';
 
 const keepAgainFirstMs = 1_000;
@@ -42,6 +43,24 @@ export class ReplicaSet {
     for (const name of this.#directory.loggedNames()) {
       if (!existsSync(join(this.#directory.path, name))) this.#directory.removeLog(name);
     }
+  }
+
+  /** Takes over what this node has led with. What else lies in the directory is not touched. */
+  adopt(resting: readonly RestingDatabase[]): void {
+    for (const one of resting) this.#databases.set(one.parts.name, ReplicaDatabase.adopt(this.#context, one));
+  }
+
+  /** Gives up all databases, into which nothing is applied any more. Rejects with `DATABASE_BUSY`; all is as it was then. */
+  async rest(): Promise<RestingDatabase[]> {
+    const resting: RestingDatabase[] = [];
+    try {
+      for (const database of this.#databases.values()) resting.push(await database.rest());
+    } catch (error) {
+      this.adopt(resting);
+      throw error;
+    }
+    this.#databases.clear();
+    return resting;
   }
 
   get(name: string): ReplicaDatabase | undefined {

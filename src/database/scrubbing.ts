@@ -9,15 +9,21 @@ const intervalMs = Number(process.env.SKEIN_TEST_SCRUB_MS ?? 600_000);
 
 /**
  * The pages whose bytes are not those that their checksums in memory stand for: something other than SQLite has written
- * to the file, or the disk has.
+ * to the file, or the disk has. Rejects with the signal's reason.
  */
-export async function scrubPages(source: PageSource, checksums: PageChecksums): Promise<number[]> {
+export async function scrubPages(
+  source: PageSource,
+  checksums: PageChecksums,
+  signal: AbortSignal,
+): Promise<number[]> {
   const slice = new TimeSlice(2);
   const changed: number[] = [];
   for (let page = 1; page <= source.commit; page += 1) {
     if (page === source.lockPage) continue;
     if (!checksums.matches(page, source.page(page))) changed.push(page);
-    if (slice.isOver) await slice.yield();
+    if (!slice.isOver) continue;
+    await slice.yield();
+    signal.throwIfAborted();
   }
   return changed;
 }

@@ -32,6 +32,7 @@ export class ExportRoute {
     try {
       const pinned = await this.#replication().pin(name);
       const spool = this.#openSpool(name, pinned);
+      pinned.recalled.addEventListener('abort', () => response.destroy(), { once: true });
       const writing = spoolPages(pinned, spool, gone.signal).finally(() => pinned.release());
       response.writeHead(200, {
         'content-type': 'application/vnd.sqlite3',
