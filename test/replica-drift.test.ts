@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { renameSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFile } from 'node:child_process';
+import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { assertNothingLost, createLedger, LedgerReader, LedgerWriter } from './support/ledger.ts';
 import { SqlConnection } from './support/sql-connection.ts';
@@ -10,6 +12,8 @@ import type { TestNode } from './support/test-node.ts';
 import { waitFor } from './support/wait-for.ts';
 import { skipWithout } from './tools.ts';
 
+const execute = promisify(execFile);
+const skein = resolve(import.meta.dirname, '../bin/skein');
 const skip = skipWithout('python3') || skipWithout('sqlite3');
 
 /** The busy timeout of an app that expects to be refused. */
@@ -29,6 +33,12 @@ async function logWithin(node: TestNode, bytesMax: number): Promise<void> {
     },
     { state: () => `it has ${bytes}` },
   );
+}
+
+/** What `skein lost` prints, beside the node that runs. */
+async function lostVerb(node: TestNode, ...words: string[]): Promise<string> {
+  const { stdout } = await execute(skein, ['lost', ...words, `--database-dir=${node.databases}`]);
+  return stdout;
 }
 
 async function ledgerIsThere(node: TestNode): Promise<boolean> {
@@ -249,7 +259,23 @@ test("a primary that comes back with an older copy does not take the replica's n
   await assertInStep(cluster);
   assert.equal(await sqlite3(cluster.replica.path('app.db'), 'SELECT count(*) FROM entry'), '0');
   const told = await cluster.replica.line(/this node's state was kept/, seen);
-  const copy = /copy=(\S+)/.exec(told)?.[1] ?? '';
+  const id = /entry=(\S+)/.exec(told)?.[1] ?? '';
+  const verb = (...words: string[]) => lostVerb(cluster.replica, ...words);
+  const listed: { entries: { id: string; isRangeCertain: boolean }[] } = JSON.parse(
+    await verb('list', '--json'),
+  );
+  assert.deepEqual(
+    listed.entries.map((entry) => entry.id),
+    [id],
+  );
+  const copy = join(cluster.directory, 'lost.db');
+  await verb('export', id, copy);
   assert.equal(await sqlite3(copy, 'PRAGMA integrity_check'), 'ok');
   await assertNothingLost(copy, [writer]);
+  // Beside the node that runs; applied on the primary, everybody has it again.
+  const file = join(cluster.directory, 'lost.sql');
+  writeFileSync(file, await verb('show', id));
+  await sqlite3(path, `.read '${file}'`);
+  await assertInStep(cluster);
+  await assertNothingLost(cluster.replica.path('app.db'), [writer]);
 });

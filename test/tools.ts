@@ -20,6 +20,16 @@ export const testTools = {
     probe: ['python3', '-c', 'import sqlite3'],
     neededFor: 'writers and readers in another language',
   },
+  'redis-server': {
+    package: 'redis-server',
+    probe: ['redis-server', '--version'],
+    neededFor: 'the lease in Redis',
+  },
+  'etcd-server': {
+    package: 'etcd-server',
+    probe: ['etcd', '--version'],
+    neededFor: 'leases in a real etcd',
+  },
 } as const satisfies Record<string, TestTool>;
 
 export type TestToolName = keyof typeof testTools;

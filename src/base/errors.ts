@@ -39,6 +39,7 @@ export const exitCodes = {
   DISK_FULL: 1,
   IMPORT_INVALID: 1,
   LOG_CORRUPT: 1,
+  LOST_NOT_FOUND: 1,
   LTX_INVALID: 1,
   POSITION_MISMATCH: 1,
   WAIT_TIMEOUT: 1,

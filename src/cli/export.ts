@@ -40,8 +40,8 @@ async function exportDatabase(input: VerbInput): Promise<number> {
   });
 }
 
-/** SQLite would read an old journal as part of the new database, and so damage it. */
-function refuseFileInUse(path: string): void {
+/** SQLite would read an old journal as part of the new database, and so damage it. Throws USAGE. */
+export function refuseFileInUse(path: string): void {
   for (const suffix of ['-wal', '-journal']) {
     if (!existsSync(path + suffix)) continue;
     const what = `${path}${suffix} is there: ${path} is a database in use, or was left so`;

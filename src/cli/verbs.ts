@@ -28,6 +28,21 @@ export const verbs: readonly VerbEntry[] = [
     load: async () => (await import('./import.ts')).importVerb,
   },
   {
+    name: 'lost list',
+    summary: 'List the states that a node kept when the primary replaced them',
+    load: async () => (await import('./lost-list.ts')).lostList,
+  },
+  {
+    name: 'lost show',
+    summary: 'Show as SQL what such a state has and the database has not',
+    load: async () => (await import('./lost-show.ts')).lostShow,
+  },
+  {
+    name: 'lost export',
+    summary: 'Write such a state into a file',
+    load: async () => (await import('./lost-export.ts')).lostExport,
+  },
+  {
     name: 'config check',
     summary: 'Check the configuration and show where each value comes from',
     load: async () => (await import('./config-check.ts')).configCheck,

@@ -22,8 +22,17 @@ export type Config = {
     readonly candidate: boolean;
     readonly secret: string | undefined;
   };
-  /** `primary` is an origin. The node that advertises it is the primary; without it, this node is. */
-  readonly lease: { readonly type: 'static'; readonly primary: string | undefined };
+  readonly lease: {
+    readonly type: 'static' | 'file' | 'etcd' | 'redis' | 'consul';
+    /** An origin. The node that advertises it is the primary; without it, this node is. */
+    readonly primary: string | undefined;
+    /** A directory, absolute. */
+    readonly path: string | undefined;
+    /** May hold a password. */
+    readonly url: string | undefined;
+    readonly key: string;
+    readonly ttlMs: number;
+  };
   readonly log: { readonly retentionMs: number; readonly bytesMax: number };
   /** What the file has that is accepted and has no meaning yet, such as `http_service.concurrency`. */
   readonly sections: readonly string[];

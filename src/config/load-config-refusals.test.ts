@@ -157,10 +157,10 @@ const refusals: readonly Refusal[] = [
       'skein.toml:2: lease.primary is "http://a:1/b"; allowed: an http or https URL of host and port only, such as `http://10.0.0.5:20202`.',
   },
   {
-    name: 'a lease that is not there yet',
-    file: '[lease]\ntype = "etcd"',
+    name: 'a lease that is not there',
+    file: '[lease]\ntype = "zookeeper"',
     code: 'CONFIG_INVALID',
-    message: 'skein.toml:2: lease.type is "etcd"; allowed: static.',
+    message: 'skein.toml:2: lease.type is "zookeeper"; allowed: static, file, etcd, redis, consul.',
   },
   {
     name: 'a log that is too small',

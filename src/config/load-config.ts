@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { parseFlags } from './flags.ts';
 import { Givens } from './givens.ts';
+import { readLease } from './lease-settings.ts';
 import { formatListenAddress, isLoopback, isWildcard, type ListenAddress } from './listen-address.ts';
 import { readEnvSection, readProcessesSection } from './open-sections.ts';
 import { dottedOf, keys } from './schema.ts';
@@ -51,9 +52,10 @@ type Surroundings = {
 
 function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Config {
   const primaryRegion = readKey(keys.primaryRegion, givens);
-  const primary = readKey(keys.leasePrimary, givens);
+  const app = readKey(keys.app, givens) ?? plainName(basename(around.cwd), 'app');
+  const lease = readLease(givens, app, { file: around.file?.path, cwd: around.cwd });
   return {
-    app: readKey(keys.app, givens) ?? plainName(basename(around.cwd), 'app'),
+    app,
     primaryRegion,
     env: readEnvSection(givens),
     processes: readProcessesSection(givens),
@@ -63,8 +65,8 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
     killSignal: readKey(keys.killSignal, givens) ?? 'SIGINT',
     killTimeoutMs: readKey(keys.killTimeout, givens) ?? 5000,
     database: { dir: databaseDir(givens, around) },
-    node: assembleNode(givens, around.env, primaryRegion, primary),
-    lease: { type: readKey(keys.leaseType, givens) ?? 'static', primary },
+    node: assembleNode(givens, around.env, primaryRegion, lease),
+    lease,
     log: {
       retentionMs: readKey(keys.logRetention, givens) ?? 600_000,
       bytesMax: readKey(keys.logBytesMax, givens) ?? 1024 ** 3,
@@ -85,7 +87,7 @@ function assembleNode(
   givens: ReadonlyMap<string, Given>,
   env: NodeJS.ProcessEnv,
   primaryRegion: string | undefined,
-  primary: string | undefined,
+  lease: Config['lease'],
 ): Config['node'] {
   const listen = readKey(keys.nodeListen, givens) ?? { host: '127.0.0.1', port: 20_202 };
   const secret = readKey(keys.nodeSecret, givens);
@@ -94,21 +96,24 @@ function assembleNode(
     const advice = `Give every node the same one (${waysToGive(keys.nodeSecret.path)}), for example from: openssl rand -hex 32`;
     throw new SkeinError('SECRET_REQUIRED', `${what}. ${advice}`);
   }
+  const region = readKey(keys.nodeRegion, givens) ?? nonEmpty(env.FLY_REGION) ?? primaryRegion ?? 'local';
+  const isCandidate = lease.type === 'static' || primaryRegion === undefined || region === primaryRegion;
   return {
     name: readKey(keys.nodeName, givens) ?? plainName(nonEmpty(env.FLY_MACHINE_ID) ?? hostname(), 'node'),
-    region: readKey(keys.nodeRegion, givens) ?? nonEmpty(env.FLY_REGION) ?? primaryRegion ?? 'local',
+    region,
     listen,
-    advertise: readKey(keys.nodeAdvertise, givens) ?? defaultAdvertise(listen, primary),
-    candidate: readKey(keys.nodeCandidate, givens) ?? true,
+    advertise: readKey(keys.nodeAdvertise, givens) ?? defaultAdvertise(listen, lease),
+    candidate: readKey(keys.nodeCandidate, givens) ?? isCandidate,
     secret,
   };
 }
 
 /** The listening address as a URL. "All interfaces" is no address to connect to: then it is the host's name. */
-function defaultAdvertise(listen: ListenAddress, primary: string | undefined): string {
+function defaultAdvertise(listen: ListenAddress, lease: Config['lease']): string {
   if (!isWildcard(listen.host)) return new URL(`http://${formatListenAddress(listen)}`).origin;
-  if (primary === undefined) return `http://${plainName(hostname(), 'localhost')}:${listen.port}`;
-  // With a guess here the primary would not know itself in lease.primary, and no node would lead.
+  if (lease.type === 'static' && lease.primary === undefined)
+    return `http://${plainName(hostname(), 'localhost')}:${listen.port}`;
+  // With a guess here the primary would not know itself in lease.primary, or the others would look for it elsewhere.
   const what = `node.listen is ${formatListenAddress(listen)}, which other nodes cannot connect to as it stands`;
   const advice = `Give the URL of this node as they reach it (${waysToGive(keys.nodeAdvertise.path)})`;
   throw new SkeinError('CONFIG_INVALID', `${what}. ${advice}.`);

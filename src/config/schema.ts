@@ -78,6 +78,8 @@ const origin = parsed((value) => {
 });
 const originAllowed = 'an http or https URL of host and port only, such as `http://10.0.0.5:20202`';
 
+const leaseTypes = ['static', 'file', 'etcd', 'redis', 'consul'] as const;
+
 const dayMs = 86_400_000;
 
 export const keys = {
@@ -92,7 +94,7 @@ export const keys = {
     value: region,
     allowed: regionAllowed,
     fallback: '',
-    about: 'Region that the app gets as `PRIMARY_REGION`.',
+    about: 'Region that the app gets as `PRIMARY_REGION`, and in which nodes are candidates by default.',
     effective: (config) => config.primaryRegion,
   }),
   killSignal: key('kill_signal', {
@@ -170,7 +172,8 @@ export const keys = {
   nodeCandidate: key('node.candidate', {
     value: boolean,
     allowed: 'true or false',
-    fallback: 'true',
+    fallback:
+      '`true`; with a lease that is not `static`, and `primary_region` set, whether this node is in that region',
     about: 'Whether this node may become primary.',
     effective: (config) => String(config.node.candidate),
   }),
@@ -183,18 +186,52 @@ export const keys = {
     isSecret: true,
   }),
   leaseType: key('lease.type', {
-    value: z.literal('static'),
-    allowed: 'static',
+    value: z.enum(leaseTypes),
+    allowed: leaseTypes.join(', '),
     fallback: 'static',
-    about: 'How the primary is chosen: `static` is one fixed node.',
+    about:
+      'What decides who leads: `static` is one fixed node; with the others, candidates take turns as [leases](leases.md) describes.',
     effective: (config) => config.lease.type,
   }),
   leasePrimary: key('lease.primary', {
     value: origin,
     allowed: originAllowed,
     fallback: 'this node',
-    about: 'URL of the primary. The node whose `node.advertise` equals it is the primary.',
+    about: 'With `static`: URL of the primary. The node whose `node.advertise` equals it is the primary.',
     effective: (config) => config.lease.primary,
+  }),
+  leasePath: key('lease.path', {
+    value: text,
+    allowed: 'a path',
+    fallback: '',
+    about: 'With `file`: directory of the lease, the same for all nodes, which run on one machine.',
+    effective: (config) => config.lease.path,
+  }),
+  leaseUrl: key('lease.url', {
+    value: text,
+    allowed: 'a URL',
+    fallback: '',
+    about:
+      'With `etcd`, `redis` and `consul`: where the store is, with user and password if it asks for them; for etcd several, separated by commas.',
+    effective: (config) => config.lease.url,
+    isSecret: true,
+  }),
+  leaseKey: key('lease.key', {
+    value: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+){0,7}$/)
+      .max(200),
+    allowed: 'up to 200 letters, digits, `.`, `_`, `-` and, between them, `/`',
+    fallback: '`skein/` and `app`',
+    about: 'Name of the lease in the store. One for each app.',
+    effective: (config) => config.lease.key,
+  }),
+  leaseTtl: key('lease.ttl', {
+    value: durationWithin(1_000, 300_000),
+    allowed: 'a duration from `1s` to `300s`; with etcd from `2s`, with Consul from `10s`',
+    fallback: '10s',
+    about: 'After this time without a sign of life from the primary, another node may lead.',
+    effective: (config) => formatDuration(config.lease.ttlMs),
   }),
   logRetention: key('log.retention', {
     value: durationWithin(0, 3650 * dayMs),

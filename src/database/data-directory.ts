@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { type ByteLocks, platformByteLocks } from '../sqlite/byte-locks.ts';
 import { requireSqlite } from '../sqlite/database-files.ts';
+import { hiddenDirectoryOf } from './hidden-directory.ts';
 
 /** File systems of other machines, by the `f_type` that statfs(2) lists; their locks or shared memory cannot be trusted. */
 const networkFileSystems: ReadonlyMap<number, string> = new Map([
@@ -31,7 +32,6 @@ const networkFileSystems: ReadonlyMap<number, string> = new Map([
   [0x5346414f, 'AFS'],
 ]);
 
-const hiddenName = '.skein';
 /** There from an orderly stop to the next start. */
 const stoppedMark = 'stopped';
 /** Which start of the machine the last node ran under. */
@@ -58,7 +58,7 @@ export class DataDirectory {
    */
   constructor(path: string, locks: ByteLocks = platformByteLocks()) {
     this.path = path;
-    this.hidden = join(path, hiddenName);
+    this.hidden = hiddenDirectoryOf(path);
     refuseNetwork(path);
     // All files before anything is changed: a start that is refused leaves the directory as it was.
     for (const name of databaseNamesIn(path)) {

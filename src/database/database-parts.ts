@@ -13,6 +13,8 @@ export type DatabaseContext = {
   readonly checkpointer: Checkpointer;
   /** Whether a log may be ahead of its database, since the machine went down. */
   readonly rollForward: boolean;
+  /** The node's name. */
+  readonly node: string;
   /** Random at each start; goes into every LTX file that this node makes. */
   readonly nodeId: bigint;
   /** WAL frames after which the WAL is recycled. */

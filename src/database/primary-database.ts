@@ -5,19 +5,16 @@ import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
 import { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
-import type { WalIndexHeader } from '../sqlite/wal-index.ts';
-import { WalInjector } from '../sqlite/wal-injector.ts';
-import { Capture, type CapturedBatch, type CaptureStart, endOf, placeAfter } from './capture.ts';
+import { Capture, type CapturedBatch, endOf } from './capture.ts';
 import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { Pins } from './pins.ts';
+import { committedState, proveState, settledIndex } from './proven-state.ts';
 import { type RecycleOutcome, recycleWal } from './recycle.ts';
 import type { RestingDatabase } from './resting-database.ts';
-import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
-import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 /** How long a start waits for CKPT, which some program's checkpoint may hold. */
 const checkpointLockTimeoutMs = 10_000;
@@ -79,82 +76,12 @@ export class PrimaryDatabase {
           `${parts.name}: another program holds SQLite's checkpoint lock. Is a second replicator running on this file?`,
         );
       }
-      return await PrimaryDatabase.#prove(context, parts, files);
+      const { checksums, start, isRestartAllowed } = await proveState(context, parts, files);
+      const capture = new Capture(files, checksums, parts.log, context.nodeId, start, isRestartAllowed);
+      return new PrimaryDatabase(context, parts, files, checksums, capture);
     } catch (error) {
       files.close();
       throw error;
-    }
-  }
-
-  /**
-   * Where the log's last checksum is the database's, the position is proven. Else, where the WAL still holds all that
-   * came after the log, it is captured as if nothing had happened. Else the chain ends here and a new one begins.
-   */
-  static async #prove(
-    context: DatabaseContext,
-    parts: DatabaseParts,
-    files: DatabaseFiles,
-  ): Promise<PrimaryDatabase> {
-    const { index, moved, source } = await committedState(files);
-    const checksums = await scanChecksums(source);
-    const { log } = parts;
-    const last = log.lastRecord;
-    const now = endOf(index, checksums.commit);
-    const startAt = (start: CaptureStart, allowed: boolean) =>
-      new PrimaryDatabase(
-        context,
-        parts,
-        files,
-        checksums,
-        new Capture(files, checksums, log, context.nodeId, start, allowed),
-      );
-    if (log.isStarted && log.tail.checksum === checksums.checksum) return startAt(now, moved);
-    const logged = last && placeAfter(last.header);
-    if (logged && logged.salt1 === now.salt1 && logged.salt2 === now.salt2 && logged.frame < now.frame) {
-      return startAt(logged, false);
-    }
-    if (await PrimaryDatabase.#redo(context, parts, files, checksums))
-      return PrimaryDatabase.#prove(context, parts, files);
-    const position = { txid: txid(log.tail.txid + 1), checksum: checksums.checksum };
-    if (log.isStarted) {
-      context.notice(
-        'the log does not lead to this state of the database; replicas will compare their pages',
-        {
-          database: parts.name,
-          logEnd: formatPosition(log.tail),
-          position: formatPosition(position),
-        },
-      );
-    }
-    log.reset(position);
-    return startAt(now, moved);
-  }
-
-  /**
-   * After a crash of the machine: puts back the transactions that the log has and the database lost. True when the log
-   * and the database are to be compared once more; the log ends at the database's state then.
-   */
-  static async #redo(
-    context: DatabaseContext,
-    { name, log }: DatabaseParts,
-    files: DatabaseFiles,
-    checksums: PageChecksums,
-  ): Promise<boolean> {
-    const from = context.rollForward && log.isStarted ? log.findChecksum(checksums.checksum) : undefined;
-    if (!from || !(await waitForLock(files, 'write', checkpointLockTimeoutMs))) return false;
-    try {
-      const injector = new WalInjector(files);
-      const { position, problem } = rollForward(log, from, files, checksums, injector);
-      context.warn('the machine went down: transactions were put back from the log', {
-        database: name,
-        from: formatPosition(from),
-        to: formatPosition(position),
-        problem,
-      });
-      if (problem !== undefined) log.truncateAfter(position);
-      return true;
-    } finally {
-      files.unlock('write');
     }
   }
 
@@ -405,31 +332,4 @@ export class PrimaryDatabase {
 
   /** For metrics: how the last recycle went. */
   lastRecycle: RecycleOutcome | undefined;
-}
-
-/** The wal-index header once nobody is writing it; one that stays half-written is repaired. */
-async function settledIndex(files: DatabaseFiles): Promise<WalIndexHeader> {
-  const index = files.walIndex.header() ?? (await repairWalIndexHeader(files));
-  assert(index, `the wal-index of ${files.path} has no valid header`);
-  return index;
-}
-
-type CommittedState = {
-  readonly index: WalIndexHeader;
-  /** Whether all of it is in the database file. The next writer may restart the WAL then, at any moment. */
-  readonly moved: boolean;
-  /** Reads no frame that may be overwritten. */
-  readonly source: PageSource;
-};
-
-/** What is committed now. The caller holds CKPT. */
-async function committedState(files: DatabaseFiles): Promise<CommittedState> {
-  for (;;) {
-    const index = await settledIndex(files);
-    const moved = files.walIndex.backfilled() === index.maxFrame;
-    const after = await settledIndex(files);
-    // A restart between the two reads: it happens once, since only a checkpoint makes the next one possible.
-    if (after.salt1 !== index.salt1 || after.salt2 !== index.salt2) continue;
-    return { index, moved, source: new PageSource(files, moved ? { ...index, maxFrame: 0 } : index) };
-  }
 }

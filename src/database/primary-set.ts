@@ -8,9 +8,9 @@ import { requireSqlite } from '../sqlite/database-files.ts';
 import { CaptureLoop } from './capture-loop.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, openParts } from './database-parts.ts';
-import { setWalAside } from './kept-copy.ts';
 import { PrimaryDatabase } from './primary-database.ts';
 import type { RestingDatabase } from './resting-database.ts';
+import { setWalAside } from './set-aside.ts';
 
 const retryFirstMs = 250;
 const retryMaxMs = 5_000;

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { hasCode } from '../sqlite/test-support.ts';
+import { listLost } from './lost-entries.ts';
+import { restoreState } from './lost-state.ts';
 import type { PrimaryDatabase } from './primary-database.ts';
 import type { ReplicaDatabase } from './replica-database.ts';
 import { type DatabaseInstall, ReplicaSet } from './replica-set.ts';
@@ -67,10 +69,12 @@ test('a replica installs, keeps and drops databases, with one copy of what it dr
   assert.deepEqual(restarted.all(), []);
   assert.deepEqual(two.directory.databaseNames(), []);
   assert.deepEqual(readdirSync(two.path), ['.skein']);
-  const lost = join(two.directory.hidden, 'lost');
-  const [copy, ...others] = readdirSync(lost);
+  const [{ directory, entry }, ...others] = listLost(two.directory.hidden);
   assert.deepEqual(others, []);
-  const kept = new DatabaseSync(join(lost, copy));
+  assert.deepEqual([entry.database, entry.node, entry.from], ['a.db', 'one', null]);
+  const restored = join(two.path, 'restored');
+  await restoreState(directory, restored);
+  const kept = new DatabaseSync(restored);
   assert.equal(kept.prepare('SELECT v FROM t').get()?.v, 'kept');
   kept.close();
 });
@@ -166,7 +170,7 @@ test('without room for a copy a database stays, says why, and the copy is not tr
   const counted = makeVast(replica);
   for (let round = 0; round < 3; round += 1) {
     await assert.rejects(replicas.drop('a.db'), hasCode('DISK_FULL'));
-    await assert.rejects(replicas.keepCopy(replica, 'why'), hasCode('DISK_FULL'));
+    await assert.rejects(replicas.keepLost(replica, 'why'), hasCode('DISK_FULL'));
     assert.throws(() => replicas.beginInstall('a.db'), hasCode('DISK_FULL'));
   }
   assert.equal(counted.tries, 1);

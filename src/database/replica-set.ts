@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
 import { SkeinError } from '../base/errors.ts';
-import { formatPosition } from '../ltx/position.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, type DatabaseParts, openParts } from './database-parts.ts';
-import { keepCopy, setAside } from './kept-copy.ts';
+import { keepLost, type LostRange } from './lost-entry.ts';
 import { ReplicaDatabase } from './replica-database.ts';
 import type { RestingDatabase } from './resting-database.ts';
+import { setAside } from './set-aside.ts';
 import { SnapshotInstall } from './snapshot-install.ts';
 
 const keepAgainFirstMs = 1_000;
@@ -103,23 +103,29 @@ export class ReplicaSet {
   }
 
   /**
-   * Writes this node's state of a database to `.skein/lost`, and says why. Rejects with `DISK_FULL`, without a try when the
-   * last one was a moment ago, `DATABASE_BUSY`, or the system's error.
+   * Keeps this node's state of a database in `.skein/lost`, with the transactions of `range`, and says why. `epoch` is that of
+   * the chain that is given up. Rejects with `DISK_FULL`, without a try when the last one was a moment ago, `DATABASE_BUSY`,
+   * or the system's error.
    */
-  async keepCopy(database: ReplicaDatabase, why: string): Promise<void> {
+  async keepLost(database: ReplicaDatabase, reason: string, epoch = 0, range?: LostRange): Promise<void> {
     const { name } = database;
     this.#requireNoWait(name);
+    const { node, nodeId } = this.#context;
     const pinned = await database.pin();
     try {
-      const copy = await keepCopy(this.#directory.hidden, name, pinned);
+      const { log } = database.parts;
+      const state = { database: name, node, nodeId, epoch, log, range, reason };
+      const { id, from, to, transactions } = await keepLost(this.#directory.hidden, pinned, state);
       this.#unkept.delete(name);
-      this.#context.warn(`${why}; this node's state was kept`, {
+      this.#context.warn(`${reason}; this node's state was kept`, {
         database: name,
-        position: formatPosition(pinned.position),
-        copy,
+        entry: id,
+        ...(from === null ? {} : { transactions, from }),
+        to,
+        look: `skein lost show '${id}'`,
       });
     } catch (error) {
-      if (error instanceof SkeinError && error.code === 'DISK_FULL') this.#noteUnkept(name, why, error);
+      if (error instanceof SkeinError && error.code === 'DISK_FULL') this.#noteUnkept(name, reason, error);
       throw error;
     } finally {
       pinned.release();
@@ -128,7 +134,7 @@ export class ReplicaSet {
 
   /**
    * The primary has deleted the database: so does this node, but for a copy in `.skein/lost`. Programs that have it open
-   * keep what they had. Rejects as `keepCopy` does; all is as it was then.
+   * keep what they had. Rejects as `keepLost` does; all is as it was then.
    */
   async drop(name: string): Promise<void> {
     await this.#makeWay(name, 'the primary dropped the database');
@@ -171,7 +177,7 @@ export class ReplicaSet {
     const database = this.#databases.get(name);
     const path = join(this.#directory.path, name);
     if (database) {
-      await this.keepCopy(database, why);
+      await this.keepLost(database, why);
       this.#databases.delete(name);
       await database.close();
       database.parts.positionFile.delete();

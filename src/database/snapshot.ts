@@ -8,7 +8,6 @@ import type { PageSource } from '../sqlite/page-source.ts';
 
 export type SnapshotInput = {
   readonly source: PageSource;
-  readonly checksums: PageChecksums;
   readonly position: Position;
   readonly nodeId: bigint;
   readonly timestampMs: number;
@@ -48,7 +47,7 @@ export async function writeSnapshot(
  * database with exactly those pages, whatever its own TXID is.
  */
 export async function writeChangedPages(
-  input: SnapshotInput,
+  input: SnapshotInput & { readonly checksums: PageChecksums },
   theirs: PageChecksums,
   write: (chunk: Uint8Array) => void,
   signal: AbortSignal,

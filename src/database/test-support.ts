@@ -39,6 +39,7 @@ export class TestNode {
       logLimits: overrides.logLimits ?? { retentionMs: 3_600_000, bytesMax: 1 << 26 },
       checkpointer,
       rollForward: false,
+      node: 'one',
       nodeId: 7n,
       recycleFrames: overrides.recycleFrames ?? 1_000_000,
       notice: (message) => this.notices.push(message),

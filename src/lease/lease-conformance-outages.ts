@@ -10,7 +10,7 @@ const recoveryMs = 10_000;
 /** Every call that can fail, one after the other, each to be given its own start. */
 function callsOf(
   lease: Lease,
-  seen: LeaseState,
+  empty: LeaseState,
   token: LeaseToken,
   signal: AbortSignal,
 ): (() => Promise<unknown>)[] {
@@ -18,8 +18,8 @@ function callsOf(
   return [
     () => lease.read(signal),
     () => lease.renew(token, recordOf(1), signal),
-    () => lease.acquire({ ...seen, isHeld: false }, recordOf(2), signal),
-    () => lease.amend({ ...seen, isHeld: false }, recordOf(2), signal),
+    () => lease.acquire(empty, recordOf(2), signal),
+    () => lease.amend(empty, recordOf(2), signal),
     () => lease.announce(told, signal),
     () => lease.announcements(signal),
     () => lease.release(token, recordOf(1), signal),
@@ -39,6 +39,20 @@ async function firstAnswer(lease: Lease): Promise<LeaseState> {
   }
 }
 
+/** Reads until the store answers no more: a process that is told to stop may still do so for a moment. */
+async function lastAnswer(lease: Lease): Promise<void> {
+  const deadlineMs = monotonicMs() + recoveryMs;
+  for (;;) {
+    try {
+      await lease.read(never);
+    } catch {
+      return;
+    }
+    assert.ok(monotonicMs() < deadlineMs, 'the store still answers');
+    await sleep(20);
+  }
+}
+
 /** The part of `leaseConformance` that is about a store that fails. */
 export function outageTests(conformance: Conformance): void {
   const { openStore, ttlMs, slackMs, without } = conformance;
@@ -46,11 +60,12 @@ export function outageTests(conformance: Conformance): void {
 
   test('a call whose signal has aborted rejects at once, and changes nothing', async (t) => {
     const lease = (await openStore(t)).lease();
+    const empty = await lease.read(never);
     const token = await take(lease, recordOf(1));
     const seen = await lease.read(never);
     const lateness = latenessMeter();
     const beganMs = monotonicMs();
-    for (const call of callsOf(lease, seen, token, AbortSignal.abort())) {
+    for (const call of callsOf(lease, empty, token, AbortSignal.abort())) {
       await assert.rejects(call, hasCode('LEASE_UNREACHABLE'));
     }
     assert.ok(monotonicMs() - beganMs < leaseTimeoutMs(ttlMs) + lateness());
@@ -64,10 +79,12 @@ export function outageTests(conformance: Conformance): void {
         kind === 'stopped' ? [store.stopStore, store.startStore] : [store.freezeStore, store.thawStore];
       if (halt === undefined || resume === undefined) return t.skip(`this store cannot be ${kind}`);
       const lease = store.lease();
+      const empty = await lease.read(never);
       const token = await take(lease, recordOf(1));
       const seen = await lease.read(never);
       await halt();
-      for (const call of callsOf(lease, seen, token, never)) {
+      await lastAnswer(lease);
+      for (const call of callsOf(lease, empty, token, never)) {
         const beganMs = monotonicMs();
         const lateness = latenessMeter();
         await assert.rejects(call, hasCode('LEASE_UNREACHABLE'));

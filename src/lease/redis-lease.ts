@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createClient, ErrorReply } from '@redis/client';
+import { ErrorReply, RedisClient } from '@redis/client';
 import { z } from 'zod';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
@@ -28,7 +28,9 @@ export type RedisLeaseOptions = {
   readonly ttlMs: number;
 };
 
-type Client = ReturnType<typeof createClient>;
+/** Made once: it builds a class of all commands, which takes tens of milliseconds, and `createClient` does so for each address. */
+const newClient = RedisClient.factory();
+type Client = ReturnType<typeof newClient>;
 type Found = { readonly state: LeaseState; readonly text: string | null; readonly holdMs: number };
 
 /** A write is told by a message and the end of a hold is foreseen; this is for a message that did not come. */
@@ -50,9 +52,9 @@ export class RedisLease implements Lease {
   readonly #announcementsKey: string;
   readonly #channel: string;
   readonly #waiting = new Set<AbortController>();
+  readonly #closed = new AbortController();
   #client: Client | undefined;
   #connection: Promise<Client> | undefined;
-  #isClosed = false;
 
   /** Connects at the first call. Throws `CONFIG_INVALID` when the address is none of Redis. */
   constructor({ url, key, ttlMs }: RedisLeaseOptions) {
@@ -104,7 +106,7 @@ export class RedisLease implements Lease {
       await sleep(Math.min(this.#pollMs, holdMs + 1), AbortSignal.any([signal, woken.signal]));
     } catch {
       // A caller that asks again at once does not spin on a store that is away.
-      await sleep(this.#pollMs, signal);
+      await sleep(this.#pollMs, AbortSignal.any([signal, this.#closed.signal]));
     } finally {
       this.#waiting.delete(woken);
     }
@@ -128,7 +130,7 @@ export class RedisLease implements Lease {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closed.abort();
     if (this.#client !== undefined) this.#drop(this.#client);
   }
 
@@ -160,15 +162,16 @@ export class RedisLease implements Lease {
     const timeout = AbortSignal.timeout(timeoutMs);
     const stop = AbortSignal.any([signal, timeout]);
     const stopped = Promise.withResolvers<never>();
-    const onStop = () => stopped.reject(stop.reason);
+    // An answer that lies in the socket already, while this process was late, still counts.
+    const onStop = () => setImmediate(() => stopped.reject(stop.reason));
     stop.addEventListener('abort', onStop, { once: true });
     try {
       stop.throwIfAborted();
       const answer = this.#connect().then((client) => client.eval(script, { keys, arguments: given }));
       return reply.parse(await Promise.race([answer, stopped.promise]));
     } catch (error) {
+      if (error !== stop.reason) throw this.#failure(error);
       if (signal.aborted) throw this.#unreachable('was not waited for', error);
-      if (!timeout.aborted) throw this.#failure(error);
       // A connection that is silent may stay so for minutes: the next call gets a new one.
       if (this.#client !== undefined) this.#drop(this.#client);
       throw this.#unreachable(`did not answer within ${timeoutMs} ms`, error);
@@ -184,8 +187,8 @@ export class RedisLease implements Lease {
 
   /** No reconnecting of the client's own and no queue: a command that could run late, after its caller gave up, is refused. */
   async #open(): Promise<Client> {
-    if (this.#isClosed) throw new Error('this lease is closed');
-    const client: Client = createClient({
+    if (this.#closed.signal.aborted) throw new Error('this lease is closed');
+    const client = newClient({
       url: this.#url,
       socket: { reconnectStrategy: false, connectTimeout: leaseTimeoutMs(this.ttlMs) },
       disableOfflineQueue: true,
@@ -238,10 +241,20 @@ function serverOf(url: string): string {
   const parsed = URL.parse(url);
   const isRedis =
     parsed !== null && ['redis:', 'rediss:'].includes(parsed.protocol) && parsed.hostname !== '';
-  if (isRedis && /^(\/\d*)?$/.test(parsed.pathname))
+  if (isRedis && /^(\/\d*)?$/.test(parsed.pathname) && isDecodable(parsed)) {
     return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
+  }
   throw new SkeinError(
     'CONFIG_INVALID',
     '[lease] url is no address of a Redis. Write redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT/NUMBER.',
   );
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
 }

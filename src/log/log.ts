@@ -13,6 +13,7 @@ import {
   positionsEqual,
   type Txid,
 } from '../ltx/position.ts';
+import { samplePositions } from './position-sample.ts';
 import { follows, type LogRecord, positionAfter } from './record.ts';
 import { RecordWriter } from './record-writer.ts';
 import { Segment, segmentHeaderBytes } from './segment.ts';
@@ -150,6 +151,14 @@ export class Log {
       if (found) return found;
     }
     return undefined;
+  }
+
+  /**
+   * At most `max` positions of the log up to a TXID, newest first: dense near it, sparse before, with `base`. What is read for
+   * them does not grow with the log.
+   */
+  recentPositions(max: number, upTo: Txid = this.tail.txid): Position[] {
+    return samplePositions(this.#segments, upTo, max);
   }
 
   /** The record at the cursor and the cursor after it; undefined at the tail. Throws `LOG_CORRUPT`, also when the segment was dropped. */

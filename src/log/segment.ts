@@ -128,9 +128,31 @@ export class Segment {
   }
 
   /** The records that are in the segment now, in order; from somewhere before `txid` on, if that is given. */
-  *records(txid?: Txid): Generator<LogRecord> {
-    const mark = txid === undefined ? undefined : this.#marks.findLast((candidate) => candidate.txid < txid);
-    let offset = mark?.offset ?? segmentHeaderBytes;
+  records(txid?: Txid): Generator<LogRecord> {
+    const mark = txid === undefined ? -1 : this.#marks.findLastIndex((candidate) => candidate.txid < txid);
+    return this.recordsFrom(mark + 1);
+  }
+
+  /** Places from which reading can begin: `base`, and one about every 256 KiB. */
+  get placeCount(): number {
+    return this.#marks.length + 1;
+  }
+
+  txidAt(place: number): Txid {
+    return place === 0 ? this.base.txid : this.#marks[place - 1].txid;
+  }
+
+  /** The position at a place; undefined where the record after it is damaged. */
+  positionAt(place: number): Position | undefined {
+    if (place === 0) return this.base;
+    const { txid: before, offset } = this.#marks[place - 1];
+    const header = this.recordAt(offset)?.header;
+    return header?.minTxid === before + 1 ? { txid: before, checksum: header.preApplyChecksum } : undefined;
+  }
+
+  /** The records from a place on, in order. */
+  *recordsFrom(place: number): Generator<LogRecord> {
+    let offset = place === 0 ? segmentHeaderBytes : this.#marks[place - 1].offset;
     while (offset < this.#bytes) {
       const record = this.recordAt(offset);
       if (!record)

@@ -26,13 +26,15 @@ async function freePort(): Promise<number> {
 /** A primary with the route, over HTTP. */
 async function start(t: TestContext) {
   const node = new TestNode(t);
-  const identity = { app: 'test', node: 'one', region: 'x', epoch: 1 };
+  const identity = { app: 'test', node: 'one', region: 'x', url: 'http://127.0.0.1:1' };
+  const term = { epoch: 1, isValid: true, write: () => undefined };
   const nothing = () => undefined;
-  const replication = new PrimaryReplication(node.context, node.directory, identity, {
+  const replication = new PrimaryReplication(node.context, node.directory, identity, term, {
     transaction: nothing,
     primaryChanged: nothing,
     lagChanged: nothing,
     refused: nothing,
+    heardOf: nothing,
   });
   t.after(() => replication.stop());
   await replication.start();

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
-import { assert } from '../base/assert.ts';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
-import { type Leadership, staticLeadership } from '../lease/static-lease.ts';
+import { Leadership } from '../lease/leadership.ts';
+import { LineageFile } from '../lease/lineage-file.ts';
+import { openLease } from '../lease/open-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
@@ -17,9 +18,10 @@ import { ImportRoute } from './import-route.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
-import { PrimaryReplication } from './primary-replication.ts';
-import { ReplicaReplication } from './replica-replication.ts';
-import type { Replication, ReplicationHandlers } from './replication.ts';
+import type { PrimaryReplication } from './primary-replication.ts';
+import type { ReplicaReplication } from './replica-replication.ts';
+import type { Replication } from './replication.ts';
+import { Roles, type RolesParts } from './roles.ts';
 import { statusOf } from './status-route.ts';
 import { WaitRoute } from './wait-route.ts';
 
@@ -36,7 +38,6 @@ export type NodeOutput = {
 export class Node {
   readonly #config: Config;
   readonly #output: NodeOutput;
-  readonly #leadership: Leadership;
   readonly #supervisor: Supervisor;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
@@ -45,13 +46,14 @@ export class Node {
   readonly #failure = Promise.withResolvers<never>();
   #directory: DataDirectory | undefined;
   #markers: MarkerFiles | undefined;
-  #replication: PrimaryReplication | ReplicaReplication | undefined;
+  #roles: Roles | undefined;
+  #leadership: Leadership | undefined;
+  readonly #processesStarted = Promise.withResolvers<void>();
   #started = false;
 
   constructor(config: Config, output: NodeOutput) {
     this.#config = config;
     this.#output = output;
-    this.#leadership = staticLeadership(config);
     this.#failure.promise.catch(() => undefined);
     this.#supervisor = new Supervisor({
       processes: config.processes,
@@ -97,14 +99,19 @@ export class Node {
     log.notice('the node has started', {
       node: config.node.name,
       region: config.node.region,
-      role: this.#leadership.isPrimary ? 'primary' : 'replica',
+      lease: config.lease.type,
       api: config.node.advertise,
       directory: config.database.dir,
     });
     if (config.sections.length > 0)
       log.notice('accepted without effect so far', { sections: config.sections.join(', ') });
-    if (this.#leadership.isPrimary) await this.#lead(this.#directory);
-    else await this.#follow(this.#directory);
+    await this.#createRoles(this.#directory);
+    await this.#roles?.open();
+    this.#leadership?.start();
+    const aborted = new Promise<void>((resolve) => {
+      this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([this.#processesStarted.promise, this.failure, aborted]);
     this.#started = true;
   }
 
@@ -116,9 +123,12 @@ export class Node {
       () => this.#supervisor.stop(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
+      // All that was written is at another node, if there is one, before that may lead.
+      () => this.#roles?.ship(),
+      () => this.#leadership?.stop(),
       async () => {
         if (!this.#replication) return;
-        await this.#replication.stop();
+        await this.#roles?.stop();
         this.#directory?.markStopped();
       },
       () => this.#checkpointer.stop(),
@@ -136,53 +146,8 @@ export class Node {
     }
   }
 
-  async #lead(directory: DataDirectory): Promise<void> {
-    const replication = new PrimaryReplication(
-      this.#context(directory),
-      directory,
-      this.#identity,
-      this.#handlers(),
-    );
-    this.#replication = replication;
-    await replication.start();
-    directory.markStarted();
-    this.#events.leadershipChanged({ isPrimary: true });
-    const { releaseCommand, releaseCommandTimeoutMs } = this.#config;
-    if (releaseCommand !== undefined) {
-      await this.#supervisor.runRelease(releaseCommand, releaseCommandTimeoutMs, this.#stopping.signal);
-      await replication.rescan();
-    }
-    replication.setReady();
-    await this.#supervisor.setRole('primary');
-  }
-
-  async #follow(directory: DataDirectory): Promise<void> {
-    const { primaryUrl } = this.#leadership;
-    assert(primaryUrl, 'a replica knows its primary');
-    const { candidate, secret } = this.#config.node;
-    const identity = { ...this.#identity, candidate };
-    const address = { url: primaryUrl, secret };
-    const replication = new ReplicaReplication(
-      this.#context(directory),
-      directory,
-      identity,
-      address,
-      this.#handlers(),
-    );
-    this.#replication = replication;
-    await replication.start();
-    directory.markStarted();
-    const aborted = new Promise<void>((resolve) => {
-      this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    await Promise.race([replication.synced, this.failure, aborted]);
-    if (this.#stopping.signal.aborted) return;
-    await this.#supervisor.setRole('replica');
-  }
-
-  get #identity(): { app: string; node: string; region: string; epoch: number } {
-    const { app, node } = this.#config;
-    return { app, node: node.name, region: node.region, epoch: this.#leadership.epoch };
+  get #replication(): PrimaryReplication | ReplicaReplication | undefined {
+    return this.#roles?.replication;
   }
 
   #context(directory: DataDirectory): DatabaseContext {
@@ -192,6 +157,7 @@ export class Node {
       logLimits: this.#config.log,
       checkpointer: this.#checkpointer,
       rollForward: directory.machineWentDown,
+      node: this.#config.node.name,
       nodeId: randomBytes(8).readBigUInt64BE(),
       recycleFrames,
       notice: this.#output.log.notice,
@@ -199,7 +165,51 @@ export class Node {
     };
   }
 
-  #handlers(): ReplicationHandlers {
+  async #createRoles(directory: DataDirectory): Promise<void> {
+    const { app, node, lease, primaryRegion } = this.#config;
+    const { name, region, advertise, candidate, secret } = node;
+    const isFixed = lease.type === 'static';
+    // A fixed primary never changes, so there is no past to remember.
+    const lineage = new LineageFile(isFixed ? undefined : `${directory.hidden}/lineage`);
+    const roles = new Roles({
+      context: this.#context(directory),
+      directory,
+      lineage,
+      app,
+      secret,
+      holder: { node: name, region, url: advertise },
+      candidate,
+      isInPrimaryRegion: region === primaryRegion,
+      isFixedPrimary: isFixed && (lease.primary === undefined || lease.primary === advertise),
+      handlers: this.#handlers(),
+      leadership: () => leadership,
+      changed: (role) => this.#changedTo(role),
+      release: () => this.#release(),
+      started: () => this.#processesStarted.resolve(),
+      processes: (role) => this.#supervisor.setRole(role),
+      kill: (which) => this.#supervisor.kill(which),
+    });
+    const leadership = new Leadership(await openLease(this.#config), lineage, roles);
+    this.#roles = roles;
+    this.#leadership = leadership;
+  }
+
+  #changedTo(role: 'primary' | 'replica'): void {
+    this.#events.leadershipChanged({ isPrimary: role === 'primary' });
+    if (role === 'primary') this.#markers?.setPrimary(undefined);
+    this.#output.log.notice(role === 'primary' ? 'this node leads' : 'this node follows', {
+      epoch: this.#leadership?.epoch,
+    });
+  }
+
+  /** Once, by the node that is the primary when it starts: a node that has followed one finds it done. */
+  async #release(): Promise<void> {
+    const { releaseCommand, releaseCommandTimeoutMs } = this.#config;
+    if (releaseCommand === undefined || this.#started) return;
+    await this.#supervisor.runRelease(releaseCommand, releaseCommandTimeoutMs, this.#stopping.signal);
+  }
+
+  #handlers(): RolesParts['handlers'] {
     return {
       transaction: (database, header, checksum) => this.#events.transaction(database, header, checksum),
       primaryChanged: (primary) => {
@@ -230,7 +240,7 @@ export class Node {
           sendJson(
             response,
             200,
-            statusOf(this.#config, replication(), this.#leadership.epoch, this.#supervisor.status()),
+            statusOf(this.#config, replication(), this.#leadership?.epoch ?? 0, this.#supervisor.status()),
           ),
       ],
       ['GET /health', ({ response }) => this.#answerHealth(replication(), response)],

@@ -7,14 +7,20 @@ import type { DatabaseContext } from '../database/database-parts.ts';
 import type { PinnedPages } from '../database/pinned-state.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { PrimarySet } from '../database/primary-set.ts';
+import type { RestingDatabase } from '../database/resting-database.ts';
 import { Scrubbing } from '../database/scrubbing.ts';
+import type { LeaseToken } from '../lease/lease.ts';
+import { encodeRecord, type LeaseRecord } from '../lease/lease-record.ts';
+import type { Term } from '../lease/term.ts';
 import type { Position } from '../ltx/position.ts';
 import type { NodeIdentity } from '../stream/node-identity.ts';
 import { type KnownReplica, StreamServer } from '../stream/stream-server.ts';
 import { databaseNotFound } from './database-not-found.ts';
+import { Durability } from './durability.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 
 const housekeepingMs = 5_000;
+const standbyCheckMs = 100;
 
 /** The databases of the node that leads: captured, and sent to every replica. */
 export class PrimaryReplication implements Replication {
@@ -24,21 +30,27 @@ export class PrimaryReplication implements Replication {
   readonly #server: StreamServer;
   readonly #handlers: ReplicationHandlers;
   readonly #listeners = new Set<() => void>();
+  readonly #term: Pick<Term, 'epoch' | 'isValid' | 'write'>;
+  #durability: Durability | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
+  #standbyCheck: NodeJS.Timeout | undefined;
   #ready = false;
   readonly #scrubbing: Scrubbing;
 
   constructor(
     context: DatabaseContext,
     directory: DataDirectory,
-    identity: NodeIdentity,
+    identity: Omit<NodeIdentity, 'epoch'>,
+    term: Pick<Term, 'epoch' | 'isValid' | 'write'>,
     handlers: ReplicationHandlers,
   ) {
     this.#handlers = handlers;
+    this.#term = term;
     this.#scrubbing = new Scrubbing(context.warn);
     this.#set = new PrimarySet(context, directory);
     this.#server = new StreamServer(this.#set, {
-      identity: () => ({ ...identity, ready: this.#ready }),
+      identity: () => ({ ...identity, epoch: term.epoch, ready: this.#ready }),
+      heardOf: (epoch) => handlers.heardOf(epoch),
       spoolDirectory: join(directory.hidden, 'tmp'),
       nodeId: context.nodeId,
       notice: context.notice,
@@ -53,11 +65,74 @@ export class PrimaryReplication implements Replication {
   /** Throws what opening a database throws. */
   async start(): Promise<void> {
     await this.#set.start();
-    this.#handlers.lagChanged(0);
-    this.#housekeeping = setInterval(() => {
-      this.#server.enforceLogLimits();
-      this.#scrubbing.runIfDue(() => this.#scrub());
-    }, housekeepingMs);
+    this.#begin();
+  }
+
+  /** Takes over what this node has followed with. The app cannot write before `unfence`. */
+  adopt(resting: readonly RestingDatabase[]): void {
+    this.#set.adopt(resting);
+    this.#begin();
+  }
+
+  /** Keeps the app from writing. Returns the databases of which a writer did not let go within `timeoutMs`. */
+  fence(timeoutMs: number): Promise<string[]> {
+    return this.#set.fence(timeoutMs);
+  }
+
+  unfence(): Promise<void> {
+    return this.#set.unfence();
+  }
+
+  /** Gives up the databases, which are fenced, for this node to follow with. Replicas are sent away. */
+  async rest(): Promise<RestingDatabase[]> {
+    this.#end();
+    this.#server.stop();
+    const resting = await this.#set.rest();
+    await this.#scrubbing.settled;
+    return resting;
+  }
+
+  /** Captures what is committed now. What fails is told by the captures that follow. */
+  async capture(): Promise<void> {
+    for (const database of this.#set.all()) await database.capture().catch(() => 0);
+  }
+
+  /** Resolves when a candidate, the named one if there is a name, holds all that is captured now; false after `timeoutMs`. */
+  async shipped(timeoutMs: number, node?: string): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const positions = this.#set.all().map(({ name, position }) => ({ name, position }));
+    const check = () => {
+      const holders = this.#server
+        .replicas()
+        .filter((replica) => (node === undefined ? replica.candidate : replica.node === node));
+      if (holders.some(({ acknowledged }) => hasAll(acknowledged, positions))) resolve(true);
+    };
+    const stopListening = this.onProgress(check);
+    const timer = setTimeout(() => resolve(false), timeoutMs);
+    check();
+    return promise.finally(() => {
+      clearTimeout(timer);
+      stopListening();
+    });
+  }
+
+  /** Tells a replica that it leads now. False when it is not connected. */
+  handTo(node: string, token: LeaseToken, record: LeaseRecord): boolean {
+    const session = this.#server.replicas().find((replica) => replica.node === node);
+    session?.lead(token, encodeRecord(record));
+    return session !== undefined;
+  }
+
+  get durability(): Durability | undefined {
+    return this.#durability;
+  }
+
+  /** Candidates that are connected and hold all that is captured at this moment; those with the most first. */
+  inStep(): KnownReplica[] {
+    return this.replicas().filter(
+      ({ connected, candidate, acknowledged }) =>
+        connected && candidate && hasAll(acknowledged, this.#set.all()),
+    );
   }
 
   /** The release command is done: replicas may start their processes. */
@@ -99,6 +174,10 @@ export class PrimaryReplication implements Replication {
     return database.position;
   }
 
+  isDurable(name: string, position: Position): boolean {
+    return this.#durability?.isDurable(name, position) ?? false;
+  }
+
   contradicts(name: string, position: Position): boolean {
     return this.#database(name)?.parts.log.contradicts(position) ?? false;
   }
@@ -129,12 +208,34 @@ export class PrimaryReplication implements Replication {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#housekeeping);
+    this.#end();
     await this.#scrubbing.settled;
     // The last transactions are captured, and so sent, before the links close.
-    for (const database of this.#set.all()) await database.capture().catch(() => 0);
+    await this.capture();
     this.#server.stop();
     await this.#set.stop();
+  }
+
+  #begin(): void {
+    this.#handlers.lagChanged(0);
+    this.#housekeeping = setInterval(() => {
+      this.#server.enforceLogLimits();
+      this.#scrubbing.runIfDue(() => this.#scrub());
+    }, housekeepingMs);
+    const { epoch } = this.#term;
+    this.#durability = new Durability({
+      epoch,
+      replicas: () => this.#server.replicas(),
+      databases: () => this.#set.all(),
+      isValid: () => this.#term.isValid,
+      write: () => this.#term.write(),
+    });
+    this.#standbyCheck = setInterval(() => this.#durability?.check(), standbyCheckMs);
+  }
+
+  #end(): void {
+    clearInterval(this.#housekeeping);
+    clearInterval(this.#standbyCheck);
   }
 
   #database(name: string): PrimaryDatabase | undefined {
@@ -168,6 +269,13 @@ export class PrimaryReplication implements Replication {
   #progressed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+function hasAll(
+  acknowledged: ReadonlyMap<string, Position>,
+  positions: readonly { readonly name: string; readonly position: Position }[],
+): boolean {
+  return positions.every(({ name, position }) => holds(acknowledged.get(name), position));
 }
 
 /** A node on the same chain with an equal or higher TXID holds the position; one that was diverged is resent first. */

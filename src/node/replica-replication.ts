@@ -9,9 +9,12 @@ import type { DatabaseContext } from '../database/database-parts.ts';
 import type { PinnedPages } from '../database/pinned-state.ts';
 import type { ReplicaDatabase } from '../database/replica-database.ts';
 import { ReplicaSet } from '../database/replica-set.ts';
+import type { RestingDatabase } from '../database/resting-database.ts';
 import { Scrubbing } from '../database/scrubbing.ts';
+import type { LeaseToken } from '../lease/lease.ts';
+import { decodeRecord, type LeaseRecord } from '../lease/lease-record.ts';
 import type { Position } from '../ltx/position.ts';
-import type { NodeIdentity } from '../stream/node-identity.ts';
+import type { ReplicaIdentity } from '../stream/node-identity.ts';
 import type { PrimaryInfo } from '../stream/primary-link.ts';
 import { StreamClient } from '../stream/stream-client.ts';
 import { ClockSkew } from './clock-skew.ts';
@@ -26,6 +29,13 @@ const stalledMs = 10_000;
 /** A node that held everything in an earlier run serves what it has after waiting this long for the primary. */
 const startAloneMs = 3_000;
 
+export type ReplicaReplicationHandlers = ReplicationHandlers & {
+  /** All databases are on the chain of the primary of this epoch. */
+  inStep(epoch: number): void;
+  /** The primary hands its hold of the lease to this node. */
+  lead(token: LeaseToken, record: LeaseRecord): void;
+};
+
 export type PrimaryAddress = { readonly url: string; readonly secret: string | undefined };
 
 /** The databases of a node that follows: kept in step with the primary's. */
@@ -33,12 +43,17 @@ export class ReplicaReplication implements Replication {
   readonly role = 'replica';
   readonly synced: Promise<void>;
   readonly #set: ReplicaSet;
-  readonly #client: StreamClient;
-  readonly #address: PrimaryAddress;
+  readonly #identity: () => ReplicaIdentity;
+  #client: StreamClient | undefined;
+  #address: PrimaryAddress | undefined;
+  /** Databases whose copies proved wrong since they were last compared. */
+  readonly #distrusted = new Set<string>();
+  #following: Promise<void> = Promise.resolve();
   readonly #directory: DataDirectory;
-  readonly #handlers: ReplicationHandlers;
+  readonly #handlers: ReplicaReplicationHandlers;
   readonly #listeners = new Set<() => void>();
   readonly #scrubbing: Scrubbing;
+  readonly #notice: DatabaseContext['notice'];
   readonly #firstSync = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #tick: NodeJS.Timeout | undefined;
@@ -54,35 +69,54 @@ export class ReplicaReplication implements Replication {
   constructor(
     context: DatabaseContext,
     directory: DataDirectory,
-    identity: NodeIdentity & { readonly candidate: boolean },
-    address: PrimaryAddress,
-    handlers: ReplicationHandlers,
+    identity: () => ReplicaIdentity,
+    handlers: ReplicaReplicationHandlers,
   ) {
     this.#directory = directory;
     this.#handlers = handlers;
-    this.#address = address;
+    this.#identity = identity;
+    this.#notice = context.notice;
     this.#scrubbing = new Scrubbing(context.warn);
     this.synced = this.#firstSync.promise;
     this.#set = new ReplicaSet(context, directory);
-    this.#client = new StreamClient(address.url, address.secret, this.#set, {
-      identity: () => identity,
-      connected: (primary) => this.#connected(primary),
-      applied: (database) => this.#appliedTo(database),
-      heartbeat: (clockMs, names) => this.#heard(clockMs, names),
-      dropped: () => this.#progressed(),
-      caughtUp: () => this.#caughtUp(),
-      refused: (error) => handlers.refused(error),
-      notice: context.notice,
-    });
   }
 
   /** Throws what opening a database throws. */
   async start(): Promise<void> {
     await this.#set.start();
-    this.#running = this.#client.run();
-    this.#tick = setInterval(() => this.#housekeep(), tickMs);
-    if (existsSync(this.#syncedMark)) this.#alone = setTimeout(() => this.#firstSync.resolve(), startAloneMs);
-    this.#handlers.lagChanged(this.#lagMs());
+    this.#begin();
+  }
+
+  /** Takes over databases that this node has opened or led with; `isSynced` when the app runs on them already. */
+  adopt(resting: readonly RestingDatabase[], isSynced: boolean): void {
+    this.#set.adopt(resting);
+    if (isSynced) this.#firstSync.resolve();
+    this.#begin();
+  }
+
+  /** Follows another primary from now on, or none. Resolves when the link to the last one is gone. */
+  follow(address: PrimaryAddress | undefined): Promise<void> {
+    if (address?.url === this.#address?.url) return this.#following;
+    this.#address = address;
+    const last = this.#client;
+    this.#client = address && this.#createClient(address);
+    const client = this.#client;
+    last?.abandon();
+    this.#following = this.#following.then(async () => {
+      await this.#running;
+      // Another call may have come meanwhile.
+      this.#running = client === this.#client ? client?.run() : undefined;
+    });
+    return this.#following;
+  }
+
+  /** Gives up the databases for this node to lead with. Rejects as `ReplicaSet.rest` does; it goes on then, without a primary. */
+  async rest(): Promise<RestingDatabase[]> {
+    await this.follow(undefined);
+    const resting = await this.#set.rest();
+    this.#end();
+    await this.#scrubbing.settled;
+    return resting;
   }
 
   primary(): { node: string; url: string } | undefined {
@@ -128,6 +162,10 @@ export class ReplicaReplication implements Replication {
     return this.#database(name).position;
   }
 
+  isDurable(): boolean {
+    return false;
+  }
+
   contradicts(name: string, position: Position): boolean {
     return this.#set.get(name)?.parts.log.contradicts(position) ?? false;
   }
@@ -146,7 +184,7 @@ export class ReplicaReplication implements Replication {
   }
 
   rescan(): Promise<void> {
-    return Promise.reject(notPrimary(this.#address.url));
+    return Promise.reject(notPrimary(this.#address?.url));
   }
 
   accept(_request: IncomingMessage, socket: Duplex): void {
@@ -154,12 +192,37 @@ export class ReplicaReplication implements Replication {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#tick);
-    clearTimeout(this.#alone);
-    this.#client.stop();
+    this.#end();
+    this.#client?.stop();
+    await this.#following;
     await this.#running;
     await this.#scrubbing.settled;
     await this.#set.stop();
+  }
+
+  #begin(): void {
+    if (existsSync(this.#syncedMark)) this.#alone = setTimeout(() => this.#firstSync.resolve(), startAloneMs);
+    this.#tick = setInterval(() => this.#housekeep(), tickMs);
+    this.#handlers.lagChanged(this.#lagMs());
+  }
+
+  #end(): void {
+    clearInterval(this.#tick);
+    clearTimeout(this.#alone);
+  }
+
+  #createClient({ url, secret }: PrimaryAddress): StreamClient {
+    return new StreamClient(url, secret, this.#set, this.#distrusted, {
+      identity: this.#identity,
+      connected: (primary) => this.#connected(primary),
+      applied: (database) => this.#appliedTo(database),
+      heartbeat: (clockMs, names) => this.#heard(clockMs, names),
+      dropped: () => this.#progressed(),
+      caughtUp: () => this.#caughtUp(),
+      lead: (token, record) => this.#handlers.lead(token as LeaseToken, decodeRecord(record)),
+      refused: (error) => this.#handlers.refused(error),
+      notice: this.#notice,
+    });
   }
 
   get #syncedMark(): string {
@@ -197,6 +260,7 @@ export class ReplicaReplication implements Replication {
   #caughtUp(): void {
     const wasInStep = this.#inStepAtMs !== undefined;
     this.#inStepAtMs = monotonicMs();
+    if (this.#primary) this.#handlers.inStep(this.#primary.epoch);
     if (wasInStep) return;
     try {
       writeFileSync(this.#syncedMark, '');
@@ -228,7 +292,7 @@ export class ReplicaReplication implements Replication {
 
   async #scrub(): Promise<void> {
     for (const database of this.#set.all()) {
-      if ((await database.scrub()) > 0) this.#client.resync(database.name);
+      if ((await database.scrub()) > 0) this.#client?.resync(database.name);
     }
   }
 
@@ -237,6 +301,7 @@ export class ReplicaReplication implements Replication {
   }
 }
 
-function notPrimary(url: string): SkeinError {
-  return new SkeinError('NOT_PRIMARY', `This node only reads. Send it to the primary, ${url}.`);
+function notPrimary(url: string | undefined): SkeinError {
+  const where = url === undefined ? 'No primary is known at the moment.' : `Send it to the primary, ${url}.`;
+  return new SkeinError('NOT_PRIMARY', `This node only reads. ${where}`);
 }

@@ -34,6 +34,8 @@ export type Replication = {
   currentPosition(database: string): Promise<Position>;
   /** Whether the position is known never to have been, or to be no more, a state of this database. */
   contradicts(database: string, position: Position): boolean;
+  /** Whether the position survives the loss of this node: see `Durability`. */
+  isDurable(database: string, position: Position): boolean;
   /** Names of other nodes that hold the position, and whether each is a candidate. */
   holders(database: string, position: Position): { readonly node: string; readonly candidate: boolean }[];
   /** Called whenever any position, here or at a replica, has moved. */
@@ -51,4 +53,6 @@ export type ReplicationHandlers = {
   primaryChanged(primary: { readonly node: string } | undefined): void;
   lagChanged(lagMs: number | undefined): void;
   refused(error: Error): void;
+  /** A peer has seen this epoch. */
+  heardOf(epoch: number): void;
 };

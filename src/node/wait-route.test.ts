@@ -16,7 +16,10 @@ function at(n: number): Position {
 /** What the route sees of a node: one database, whose position and holders the test moves. */
 class TestReplication
   implements
-    Pick<Replication, 'role' | 'position' | 'currentPosition' | 'contradicts' | 'holders' | 'onProgress'>
+    Pick<
+      Replication,
+      'role' | 'position' | 'currentPosition' | 'contradicts' | 'isDurable' | 'holders' | 'onProgress'
+    >
 {
   name = 'a.db';
   role: Replication['role'] = 'primary';
@@ -35,6 +38,10 @@ class TestReplication
 
   contradicts(_database: string, position: Position): boolean {
     return position.txid <= this.local.txid && position.checksum !== at(position.txid).checksum;
+  }
+
+  isDurable(_database: string, position: Position): boolean {
+    return this.held.some((holder) => holder.candidate && holder.position.txid >= position.txid);
   }
 
   holders(_database: string, position: Position): { node: string; candidate: boolean }[] {

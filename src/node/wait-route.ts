@@ -100,9 +100,8 @@ function isReached(replication: Replication, wait: WaitRequest, position: Positi
       'Only the primary knows what other nodes hold. Ask it, or wait with durability "local".',
     );
   }
-  const holders = replication.holders(wait.database, position);
-  if (wait.durability === 'replica') return holders.some(({ candidate }) => candidate);
-  return holders.length >= wait.durability;
+  if (wait.durability === 'replica') return replication.isDurable(wait.database, position);
+  return replication.holders(wait.database, position).length >= wait.durability;
 }
 
 function parseWait(text: string): WaitRequest {

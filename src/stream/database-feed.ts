@@ -9,7 +9,7 @@ import { Spool } from '../database/spool.ts';
 import type { LogCursor } from '../log/log.ts';
 import { PageChecksums } from '../ltx/page-checksums.ts';
 import { emptyPosition, formatPosition, type Position, positionsEqual, type Txid } from '../ltx/position.ts';
-import { chunkBytesMax, chunkKind } from './protocol.ts';
+import { chunkBytesMax, chunkKind, sharedMax } from './protocol.ts';
 import type { SocketSender } from './socket-sender.ts';
 
 export type FeedOptions = {
@@ -176,7 +176,7 @@ export class DatabaseFeed {
   /** Sends a state that the replica can take from whatever it has. Returns the place in the log after it. */
   async #resync(from: Position | undefined): Promise<LogCursor | undefined> {
     const { database, sender, id, nodeId, spoolDirectory, notice } = this.#options;
-    const theirs = from && (await this.#compare());
+    const theirs = from && (await this.#compare(from));
     const pinned = await database.pin();
     const { position } = pinned;
     this.#offered = position.txid;
@@ -210,13 +210,16 @@ export class DatabaseFeed {
     return database.parts.log.find(position);
   }
 
-  async #compare(): Promise<PageChecksums> {
+  async #compare(from: Position): Promise<PageChecksums> {
     const { database, sender, id } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<PageChecksums>();
     const ended = () => reject(this.#abort.signal.reason);
     this.#abort.signal.addEventListener('abort', ended, { once: true });
     this.#replicaPageChecksums = resolve;
-    sender.sendControl({ type: 'compare', id, position: formatPosition(database.position) });
+    // What this feed has sent is shared, also where this log has lost it since.
+    const isOurs = this.#cursor !== undefined && positionsEqual(this.#cursor.position, from);
+    const shared = (isOurs ? [from] : sharedPositions(database, from)).map(formatPosition);
+    sender.sendControl({ type: 'compare', id, position: formatPosition(database.position), shared });
     try {
       return await promise;
     } finally {
@@ -224,6 +227,12 @@ export class DatabaseFeed {
       this.#replicaPageChecksums = undefined;
     }
   }
+}
+
+/** Dense where the replica's log is likely to have gone its own way: at its position and not far before that. */
+function sharedPositions({ parts: { log } }: PrimaryDatabase, from: Position): Position[] {
+  const upTo = from.txid > 0 && from.txid < log.tail.txid ? from.txid : log.tail.txid;
+  return log.recentPositions(sharedMax, upTo);
 }
 
 /** The pin must not outlive a spool that could not be made: nothing would be recycled any more. */

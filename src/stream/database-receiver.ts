@@ -1,8 +1,17 @@
 import { SkeinError } from '../base/errors.ts';
+import type { LostRange } from '../database/lost-entry.ts';
 import type { ReplicaApply, ReplicaDatabase } from '../database/replica-database.ts';
 import type { DatabaseInstall, ReplicaSet } from '../database/replica-set.ts';
-import type { Position } from '../ltx/position.ts';
+import { type Position, positionsEqual } from '../ltx/position.ts';
 import { type Chunk, chunkKind } from './protocol.ts';
+
+/** What a primary says of a state that is about to replace this node's. */
+export type ComparedState = {
+  readonly position: Position;
+  /** Some positions of the primary's log, newest first, and the oldest. */
+  readonly shared: readonly Position[];
+  readonly epoch: number;
+};
 
 /** Puts the chunks of one database together, and has each LTX file applied when its last chunk is there. */
 export class DatabaseReceiver {
@@ -23,14 +32,21 @@ export class DatabaseReceiver {
   }
 
   /**
-   * Keeps a copy of this node's state before the primary's replaces it, where it holds transactions that the primary
-   * does not have: a primary that lost its disk, or was restored from an old copy, must not take them from everybody.
+   * Keeps this node's state before the primary's replaces it, where it may hold transactions that the primary does not have:
+   * this node led and nobody got its last ones, or the primary lost its disk or was restored from an old copy. Rejects as
+   * `ReplicaSet.keepLost` does.
    */
-  async keepIfAhead(primary: Position): Promise<void> {
+  async keepIfDiverged(primary: ComparedState, epoch: number): Promise<void> {
     const { database } = this;
-    if (!database || database.position.txid === 0) return;
-    if (database.position.txid < primary.txid || database.position.checksum === primary.checksum) return;
-    await this.#set.keepCopy(database, 'the primary does not have the newest transactions that are here');
+    if (!database) return;
+    const range = lostRange(database, primary, epoch);
+    if (!range) return;
+    await this.#set.keepLost(
+      database,
+      'this node has transactions that the primary does not have',
+      epoch,
+      range,
+    );
   }
 
   /**
@@ -91,4 +107,22 @@ export class DatabaseReceiver {
     if (!position) throw new SkeinError('PROTOCOL_INVALID', `${this.name} ended before it began.`);
     return position;
   }
+}
+
+/** Where this node's own transactions begin; undefined when there are none that the primary could miss. */
+function lostRange(
+  { parts: { log }, position }: ReplicaDatabase,
+  primary: ComparedState,
+  epoch: number,
+): LostRange | undefined {
+  if (!log.isStarted || position.checksum === primary.position.checksum) return undefined;
+  const shared = primary.shared.find((candidate) => log.find(candidate));
+  const range = { from: shared ?? log.base, isCertain: shared !== undefined };
+  const isOtherChain = epoch !== primary.epoch;
+  // A state that the log does not know: of one who followed it is damage, of one who led it may be a last commit.
+  if (position.txid === 0) return isOtherChain ? range : undefined;
+  if (shared) return positionsEqual(shared, position) ? undefined : range;
+  const oldest = primary.shared.at(-1) ?? primary.position;
+  // Before all that the primary's log has: merely away for long, if the same node has led since.
+  return position.txid >= oldest.txid || isOtherChain ? range : undefined;
 }

@@ -56,12 +56,21 @@ async function start(t: TestContext) {
   t.after(() => server.close());
   const events = new EventEmitter();
   const handlers = {
-    identity: () => ({ app: 'test', node: 'two', region: 'x', epoch: 1, candidate: true }),
+    identity: () => ({
+      app: 'test',
+      node: 'two',
+      region: 'x',
+      url: 'http://127.0.0.1:2',
+      epoch: 1,
+      candidate: true,
+      chainEpoch: 1,
+    }),
     connected: () => undefined,
     applied: () => events.emit('applied'),
     heartbeat: () => undefined,
     dropped: (name: string) => events.emit('dropped', name),
     caughtUp: () => undefined,
+    lead: () => undefined,
   };
   const { port } = server.address() as AddressInfo;
   const link = new PrimaryLink(`http://127.0.0.1:${port}`, undefined, set, handlers, new Set());
@@ -125,16 +134,16 @@ test('without room for a copy one database stands still, the link stays, and it 
   const { app, source, set, primary, events, ended } = await start(t);
   const replica = set.get('a.db');
   assert.ok(replica);
-  const keepCopy = set.keepCopy.bind(set);
+  const keepLost = set.keepLost.bind(set);
   let isFull = true;
   let tries = 0;
   const { promise: triedAgain, resolve } = Promise.withResolvers<void>();
   const pin = replica.pin.bind(replica);
   Object.assign(set, {
-    keepCopy: async (...parameters: Parameters<typeof keepCopy>) => {
+    keepLost: async (...parameters: Parameters<typeof keepLost>) => {
       tries += 1;
       if (tries > 1) resolve();
-      return keepCopy(...parameters);
+      return keepLost(...parameters);
     },
   });
   Object.assign(replica, {

@@ -1,12 +1,13 @@
 import { WebSocket } from 'ws';
 import { monotonicMs } from '../base/clock.ts';
-import { type ErrorCode, exitCodes, messageOf, SkeinError } from '../base/errors.ts';
+import { SkeinError } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
 import type { ReplicaDatabase } from '../database/replica-database.ts';
 import type { ReplicaSet } from '../database/replica-set.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
 import { DatabaseReceiver } from './database-receiver.ts';
-import type { NodeIdentity } from './node-identity.ts';
+import { outdated, refusal, refusedBy, unreachable } from './link-errors.ts';
+import type { ReplicaIdentity } from './node-identity.ts';
 import {
   chunkBytesMax,
   chunkKind,
@@ -37,7 +38,7 @@ export type PrimaryInfo = {
 };
 
 export type PrimaryLinkHandlers = {
-  identity(): NodeIdentity & { readonly candidate: boolean };
+  identity(): ReplicaIdentity;
   /** The link stands, or ended (undefined). */
   connected(primary: PrimaryInfo | undefined): void;
   applied(database: ReplicaDatabase): void;
@@ -46,6 +47,8 @@ export type PrimaryLinkHandlers = {
   dropped(database: string): void;
   /** This node holds all that the primary had a moment ago. */
   caughtUp(): void;
+  /** The primary has handed its hold of the lease to this node. */
+  lead(token: string, record: string): void;
 };
 
 /** One connection of a replica to its primary, from its opening to its end. */
@@ -63,6 +66,7 @@ export class PrimaryLink {
   readonly #standing = new Map<string, () => Promise<void>>();
   /** By the last heartbeat; undefined while the primary is not ready. */
   #primaryPositions: Map<string, Position> | undefined;
+  #primaryEpoch = 0;
   #isCaughtUp = false;
   /** By id: what is applied and not yet told. */
   readonly #unacknowledged = new Map<number, Position>();
@@ -122,6 +126,12 @@ export class PrimaryLink {
     this.#sender.close(1000);
   }
 
+  /** Ends it without a word: what was sent and is not applied yet is of no use. */
+  abandon(): void {
+    this.#socket.terminate();
+    this.#end.resolve();
+  }
+
   /** Everything that the primary sent before it closed the link in order is worked on first. */
   async #drained(): Promise<void> {
     while (this.#working) await sleep(1);
@@ -135,7 +145,7 @@ export class PrimaryLink {
   }
 
   #hello(): void {
-    const { app, node, region, epoch, candidate } = this.#handlers.identity();
+    const { app, node, region, url, epoch, candidate } = this.#handlers.identity();
     const databases: Record<string, string> = {};
     for (const database of this.#set.all()) databases[database.name] = formatPosition(database.position);
     const distrusted = [...this.#distrusted];
@@ -145,6 +155,7 @@ export class PrimaryLink {
       app,
       node,
       region,
+      url,
       candidate,
       epoch,
       databases,
@@ -230,6 +241,8 @@ export class PrimaryLink {
   async #takeControl(message: FromPrimary): Promise<void> {
     switch (message.type) {
       case 'welcome':
+        if (message.epoch < this.#handlers.identity().epoch) throw outdated(this.#url, message.epoch);
+        this.#primaryEpoch = message.epoch;
         this.#handlers.connected({
           node: message.node,
           url: this.#url,
@@ -250,10 +263,12 @@ export class PrimaryLink {
         break;
       }
       case 'compare': {
-        const { id, position } = message;
+        const { id, position, shared } = message;
         const receiver = this.#receivers[id];
+        const primary = { position, shared, epoch: this.#primaryEpoch };
+        const { chainEpoch } = this.#handlers.identity();
         await this.#withCopyKept(receiver?.name ?? '', async () => {
-          await receiver?.keepIfAhead(position);
+          await receiver?.keepIfDiverged(primary, chainEpoch);
           await this.#sendChecksums(id);
         });
         break;
@@ -271,6 +286,9 @@ export class PrimaryLink {
         this.#primaryPositions = message.ready ? new Map(Object.entries(message.positions)) : undefined;
         this.#handlers.heartbeat(message.clockMs, message.ready ? Object.keys(message.positions) : undefined);
         this.#checkCaughtUp();
+        break;
+      case 'lead':
+        this.#handlers.lead(message.token, message.record);
         break;
       case 'refuse':
         throw refusal(message.code, message.message);
@@ -338,38 +356,4 @@ export class PrimaryLink {
   #send(message: ReplicaMessage): void {
     this.#sender.sendControl(message);
   }
-}
-
-function refusal(code: string, message: string): SkeinError {
-  const known = Object.hasOwn(exitCodes, code) ? (code as ErrorCode) : 'PRIMARY_UNREACHABLE';
-  return new SkeinError(known, message);
-}
-
-function refusedBy(url: string, status: number | undefined): SkeinError {
-  if (status === 401) {
-    return new SkeinError(
-      'SECRET_WRONG',
-      `The primary at ${url} refuses this node's secret. Give all nodes of the app the same [node] secret (SKEIN_NODE_SECRET).`,
-    );
-  }
-  if (status === 421 || status === 503) {
-    return new SkeinError(
-      'NOT_PRIMARY',
-      `The node at ${url} is not the primary. Set [lease] primary to the URL of the node that is.`,
-    );
-  }
-  return new SkeinError(
-    'PRIMARY_UNREACHABLE',
-    `What answers at ${url} is not a Skein node (HTTP status ${status}). Check [lease] primary.`,
-  );
-}
-
-function unreachable(url: string, cause: Error): SkeinError {
-  return new SkeinError(
-    'PRIMARY_UNREACHABLE',
-    `The primary at ${url} cannot be reached: ${cause.message || messageOf((cause as { code?: unknown }).code)}.`,
-    {
-      cause,
-    },
-  );
 }

@@ -26,6 +26,7 @@ const fromReplica: ReplicaMessage[] = [
     app: 'shop',
     node: 'one',
     region: 'ams',
+    url: 'http://10.0.0.1:20202',
     candidate: true,
     epoch: 0,
     databases: { 'a.db': position, 'ü b.db': position },
@@ -37,7 +38,7 @@ const fromReplica: ReplicaMessage[] = [
 const fromPrimary: PrimaryMessage[] = [
   { type: 'welcome', protocol: protocolVersion, node: 'one', region: 'ams', epoch: 3 },
   { type: 'database', id: 0, name: 'a.db' },
-  { type: 'compare', position: '0000000000000001/8000000000000000', id: 1 },
+  { type: 'compare', position: '0000000000000001/8000000000000000', id: 1, shared: [position] },
   { type: 'following', id: 1 },
   { type: 'drop', name: 'a.db' },
   { type: 'heartbeat', clockMs: 1.5, ready: true, positions: { 'a.db': position } },
@@ -54,7 +55,7 @@ test('every message arrives as it was sent, with positions read', () => {
   for (const message of fromPrimary) {
     const parsed = parseFromPrimary(JSON.stringify(message));
     if (parsed.type === 'heartbeat') assert.deepEqual(parsed.positions['a.db'], emptyPosition);
-    else if (parsed.type === 'compare') assert.equal(typeof parsed.position, 'object');
+    else if (parsed.type === 'compare') assert.deepEqual(parsed.shared, [emptyPosition]);
     else assert.deepEqual({ ...parsed }, message);
   }
 });

@@ -15,6 +15,8 @@ export const silenceMaxMs = 5_000;
 /** A chunk of an LTX file; also the bound of what a message may hold. */
 export const chunkBytesMax = 1 << 18;
 export const messageBytesMax = 1 << 20;
+/** Positions of its log that a primary names, for a replica to find the newest that both have. */
+export const sharedMax = 64;
 
 const positionText = z.string().transform((text, context): Position => {
   const position = parsePosition(text);
@@ -37,6 +39,8 @@ const fromReplica = z.discriminatedUnion('type', [
     app: label,
     node: label,
     region: label,
+    /** Under which other nodes reach its API. */
+    url: z.string().max(2_048),
     candidate: z.boolean(),
     epoch: z.number().int(),
     databases: z.record(databaseName, positionText),
@@ -63,8 +67,16 @@ const fromPrimary = z.discriminatedUnion('type', [
   }),
   /** From here on chunks with this id belong to this database. */
   z.object({ type: z.literal('database'), id: databaseId, name: databaseName }),
-  /** Asks for the checksum of every page of the replica's copy, which the primary's state at `position` will replace. */
-  z.object({ type: z.literal('compare'), id: databaseId, position: positionText }),
+  /**
+   * Asks for the checksum of every page of the replica's copy, which the primary's state at `position` will replace. `shared`
+   * are some positions of the primary's log, newest first, and the oldest.
+   */
+  z.object({
+    type: z.literal('compare'),
+    id: databaseId,
+    position: positionText,
+    shared: z.array(positionText).max(sharedMax).default([]),
+  }),
   /** The replica's copy is on the chain now: from here on it gets each transaction as it comes. */
   z.object({ type: z.literal('following'), id: databaseId }),
   z.object({ type: z.literal('drop'), name: databaseName }),
@@ -75,6 +87,8 @@ const fromPrimary = z.discriminatedUnion('type', [
     ready: z.boolean(),
     positions: z.record(databaseName, positionText),
   }),
+  /** The hold of the lease is the replica's now, with this record, which is a text of JSON. */
+  z.object({ type: z.literal('lead'), token: z.string().max(1_000), record: z.string().max(1 << 18) }),
   z.object({ type: z.literal('refuse'), code: z.string(), message: z.string() }),
 ]);
 

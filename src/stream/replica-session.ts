@@ -27,6 +27,8 @@ export type SessionOptions = {
   readonly notice: (message: string, fields: Record<string, unknown>) => void;
   started(session: ReplicaSession): void;
   ended(session: ReplicaSession): void;
+  /** A replica has heard of this epoch. */
+  heardOf(epoch: number): void;
   /** What the replica is known to hold has changed. */
   progressed(): void;
 };
@@ -71,12 +73,22 @@ export class ReplicaSession {
     return this.#hello?.region ?? '';
   }
 
+  /** Under which other nodes reach its API. */
+  get url(): string {
+    return this.#hello?.url ?? '';
+  }
+
   get candidate(): boolean {
     return this.#hello?.candidate ?? false;
   }
 
   get hasSaidHello(): boolean {
     return this.#hello !== undefined;
+  }
+
+  /** Tells the replica that the lease is its own now. */
+  lead(token: string, record: string): void {
+    this.#send({ type: 'lead', token, record });
   }
 
   /** The last transaction sent of a database; undefined when none is being sent. */
@@ -211,6 +223,13 @@ export class ReplicaSession {
       throw new SkeinError(
         'APP_MISMATCH',
         `Two nodes are called ${JSON.stringify(node)}. Give each its own [node] name.`,
+      );
+    }
+    if (hello.epoch > epoch) {
+      this.#options.heardOf(hello.epoch);
+      throw new SkeinError(
+        'LEASE_LOST',
+        `Node ${node} led in epoch ${epoch}, and node ${hello.node} has heard of epoch ${hello.epoch}. It connects to whoever leads now.`,
       );
     }
     this.#hello = hello;

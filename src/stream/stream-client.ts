@@ -31,13 +31,22 @@ export class StreamClient {
   readonly #handlers: StreamClientHandlers;
   readonly #abort = new AbortController();
   readonly #backoff = new Backoff(retryFirstMs, retryMaxMs);
-  /** Databases whose copies proved wrong since they were last compared. */
-  readonly #distrusted = new Set<string>();
+  readonly #distrusted: Set<string>;
   #lastProblem = '';
   #link: PrimaryLink | undefined;
 
-  /** `url` is the primary's API, like `http://10.0.0.1:20202`. */
-  constructor(url: string, secret: string | undefined, set: ReplicaSet, handlers: StreamClientHandlers) {
+  /**
+   * `url` is the primary's API, like `http://10.0.0.1:20202`. `distrusted` are databases whose copies proved wrong since they
+   * were last compared; the client adds and removes names.
+   */
+  constructor(
+    url: string,
+    secret: string | undefined,
+    set: ReplicaSet,
+    distrusted: Set<string>,
+    handlers: StreamClientHandlers,
+  ) {
+    this.#distrusted = distrusted;
     this.#url = url;
     this.#secret = secret;
     this.#set = set;
@@ -73,6 +82,12 @@ export class StreamClient {
 
   stop(): void {
     this.#abort.abort();
+  }
+
+  /** Stops, and does not wait for the primary to hear of it. */
+  abandon(): void {
+    this.#abort.abort();
+    this.#link?.abandon();
   }
 
   #report(error: unknown): void {

@@ -10,6 +10,7 @@ import { ReplicaSession, type SessionOptions } from './replica-session.ts';
 export type KnownReplica = {
   readonly node: string;
   readonly region: string;
+  readonly url: string;
   readonly candidate: boolean;
   readonly connected: boolean;
   readonly acknowledged: ReadonlyMap<string, Position>;
@@ -101,6 +102,6 @@ export class StreamServer {
 }
 
 function describe(session: ReplicaSession, connected: boolean): KnownReplica {
-  const { node, region, candidate, acknowledged } = session;
-  return { node, region, candidate, connected, acknowledged };
+  const { node, region, url, candidate, acknowledged } = session;
+  return { node, region, url, candidate, connected, acknowledged };
 }

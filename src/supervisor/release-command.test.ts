@@ -54,7 +54,7 @@ test('an abort, a stop and killNow end the release command', async () => {
     const pid = await watched.number('up');
     if (end === 'abort') controller.abort();
     if (end === 'stop') void watched.supervisor.stop();
-    if (end === 'killNow') watched.supervisor.killNow();
+    if (end === 'killNow') watched.supervisor.kill('all');
     await interrupted;
     assert.equal(isAlive(pid), false);
     await watched.supervisor.stop();

@@ -18,7 +18,7 @@ function watch(
 ): Watched {
   const watched = new Watched(processes, overrides);
   context.after(() => {
-    watched.supervisor.killNow();
+    watched.supervisor.kill('all');
     return watched.supervisor.stop();
   });
   return watched;
@@ -152,12 +152,12 @@ test('killNow kills at once and nothing starts until a role is set, even the sam
   const watched = watch(context, [web, worker], { killTimeoutMs: 60_000 });
   await watched.supervisor.setRole('primary');
   const before = watched.supervisor.status().map((status) => status.pid ?? 0);
-  watched.supervisor.killNow();
+  watched.supervisor.kill('all');
   await waitUntilGone(before);
   await watched.supervisor.setRole('none');
   assert.deepEqual(states(watched), { web: 'stopped', worker: 'stopped' });
   await watched.supervisor.setRole('primary');
-  watched.supervisor.killNow();
+  watched.supervisor.kill('all');
   await watched.supervisor.setRole('primary');
   assert.deepEqual(states(watched), { web: 'running', worker: 'running' });
 });
@@ -167,13 +167,13 @@ test('killNow during a slow stop and during a start leaves nothing running', asy
     killTimeoutMs: 60_000,
   });
   const starting = watched.supervisor.setRole('primary');
-  watched.supervisor.killNow();
+  watched.supervisor.kill('all');
   await starting;
   assert.deepEqual(states(watched), { web: 'stopped', worker: 'stopped' });
   await watched.supervisor.setRole('primary');
   await watched.line(/web: up/);
   const stopping = watched.supervisor.stop();
-  watched.supervisor.killNow();
+  watched.supervisor.kill('all');
   await stopping;
   assert.deepEqual(states(watched), { web: 'stopped', worker: 'stopped' });
 });

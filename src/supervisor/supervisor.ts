@@ -116,12 +116,16 @@ export class Supervisor {
     return this.#stopping;
   }
 
-  /** SIGKILL to every group before this returns; nothing starts again until setRole(). */
-  killNow(): void {
+  /**
+   * SIGKILL to every group before this returns, or to those of processes that run on the primary only. Nothing that was
+   * killed starts again until setRole().
+   */
+  kill(which: 'primary' | 'all'): void {
     this.#killRelease.abort();
-    for (const process of this.#processes) process.killNow();
+    for (const process of this.#processes) if (which === 'all' || process.on === 'primary') process.killNow();
     // Collects what was killed. A missing program, reported to the setRole() that met it, is of no interest here.
-    this.#settle('none').catch(() => undefined);
+    const isNothingLeft = which === 'all' || this.#role === 'none';
+    this.#settle(isNothingLeft ? 'none' : 'replica').catch(() => undefined);
   }
 
   status(): readonly ProcessStatus[] {

@@ -1,0 +1,352 @@
+import { bootClockMs, monotonicMs } from '../base/clock.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
+import { sleep } from '../base/sleep.ts';
+import { type Candidacy, compareAdvance, obstacleTo } from './eligibility.ts';
+import { type Lease, type LeaseState, type LeaseToken, leaseTimeoutMs } from './lease.ts';
+import type { Announcement, LeaseHolder, LeaseRecord } from './lease-record.ts';
+import type { LineageFile } from './lineage-file.ts';
+import { Term } from './term.ts';
+
+/** How long a candidate lets one go first that has more. */
+const turnMs = 250;
+const retryMs = 250;
+/** After a promotion that failed, others may try first. */
+const failedPauseMs = 2_000;
+
+/** This node, as the lease sees it. */
+export type Member = LeaseHolder & Candidacy & { readonly isInPrimaryRegion: boolean };
+
+/** What a node does at each change. They are called one at a time. */
+export type LeadershipHandlers = {
+  member(): Member;
+  /** Whether there is a link to a primary. */
+  isConnected(): boolean;
+  /** Makes this node the primary. Rejects when it cannot be; the lease is given up then. */
+  lead(term: Term): Promise<void>;
+  /** Keeps the app from writing, whatever it takes. */
+  fence(): Promise<void>;
+  unfence(): Promise<void>;
+  /** Makes this node a replica, of nobody while nobody is known to lead. Never rejects. */
+  follow(primary: LeaseHolder | undefined, epoch: number): Promise<void>;
+  /** What the holder's record says beside its name: see `LeaseRecord`. Undefined until the first standby was found. */
+  durable(): Pick<LeaseRecord, 'standby' | 'safe'> | undefined;
+  written(record: LeaseRecord): void;
+  notice(message: string, fields: Record<string, unknown>): void;
+};
+
+type Offer = { readonly token: LeaseToken; readonly record: LeaseRecord };
+
+export type LeadershipReport = {
+  readonly epoch: number;
+  readonly holder: LeaseHolder | null;
+  readonly validForMs: number;
+  /** Why this node would not take the lease if it were free now. */
+  readonly obstacle: string | undefined;
+  /** Why the lease store is of no use; undefined while it answers. */
+  readonly problem: string | undefined;
+};
+
+/** Decides, with the other candidates, who leads: `DESIGN.md` has the states, the rules, and why they hold. */
+export class Leadership {
+  readonly #lease: Lease;
+  readonly #lineage: LineageFile;
+  readonly #handlers: LeadershipHandlers;
+  readonly #stopping = new AbortController();
+  #wake = new AbortController();
+  #term: Term | undefined;
+  #offer: Offer | undefined;
+  #record: LeaseRecord | undefined;
+  /** What the record said when this node's term began: it stands until there is a standby. */
+  #inherited: LeaseRecord['safe'] = { epoch: 0, positions: {} };
+  #acceptLoss = false;
+  #absentSinceMs: number | undefined;
+  /** The version of a free lease at which others were let go first. */
+  #turnGivenAt = '';
+  #problem: string | undefined;
+  #saidObstacle = '';
+  #running: Promise<void> | undefined;
+
+  constructor(lease: Lease, lineage: LineageFile, handlers: LeadershipHandlers) {
+    this.#lease = lease;
+    this.#lineage = lineage;
+    this.#handlers = handlers;
+    this.#record = lineage.lineage.record;
+  }
+
+  /** The term of this node, while it leads. */
+  get term(): Term | undefined {
+    return this.#term;
+  }
+
+  /** The highest epoch heard of. */
+  get epoch(): number {
+    return Math.max(this.#record?.epoch ?? 0, this.#lineage.lineage.epoch);
+  }
+
+  report(): LeadershipReport {
+    const record = this.#record;
+    return {
+      epoch: this.epoch,
+      holder: record?.holder ?? null,
+      validForMs: this.#term?.validForMs ?? 0,
+      obstacle: obstacleTo(this.#handlers.member(), record),
+      problem: this.#problem,
+    };
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Gives the lease up, if it is held; the app has stopped by now, and what it wrote is captured. Never rejects. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#wake.abort();
+    const term = this.#term;
+    if (term?.isValid)
+      await term.release({ ...this.#currentRecord(), holder: null, standby: null }, this.#timeout());
+    else term?.lose();
+    await this.#running;
+    await this.#lease.close();
+  }
+
+  /** A primary hands its hold to this node. */
+  takeOver(token: LeaseToken, record: LeaseRecord): void {
+    this.#offer = { token, record };
+    this.#wake.abort();
+  }
+
+  /** What was acknowledged may be lost from now on: a person said so. It stands until this node leads. */
+  acceptLoss(): void {
+    this.#acceptLoss = true;
+    this.#wake.abort();
+  }
+
+  /** A peer knows of a higher epoch than this node. */
+  heardOf(epoch: number): void {
+    if (epoch > this.epoch) this.#wake.abort();
+    if (this.#term && epoch > this.#term.epoch) this.#term.lose();
+  }
+
+  /**
+   * Names another node as the holder of this node's hold, and has `tell` send it what it needs. All that this node has is
+   * at the target, and the app cannot write. This node follows then, also when it rejects with `LEASE_LOST` or
+   * `LEASE_UNREACHABLE`: nobody can tell whether the target leads.
+   */
+  async handOver(target: LeaseHolder, tell: (token: LeaseToken, record: LeaseRecord) => void): Promise<void> {
+    const term = this.#term;
+    if (!term) throw new SkeinError('NOT_PRIMARY', 'This node does not lead.');
+    const { positions } = this.#handlers.member();
+    const record: LeaseRecord = {
+      epoch: term.epoch + 1,
+      holder: target,
+      positions: { ...positions },
+      safe: { epoch: term.epoch, positions: { ...positions } },
+      standby: null,
+    };
+    const isDone = await term.handOver(record, (token) => {
+      this.#record = record;
+      tell(token, record);
+    });
+    if (!isDone) throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        const offer = this.#offer;
+        this.#offer = undefined;
+        if (offer) await this.#takeOffer(offer);
+        else await this.#look();
+        this.#problem = undefined;
+      } catch (error) {
+        if (!(error instanceof SkeinError)) throw error;
+        if (this.#stopping.signal.aborted) return;
+        const problem = messageOf(error);
+        if (problem !== this.#problem)
+          this.#handlers.notice('the lease store is of no use; reads go on', { reason: problem });
+        this.#problem = problem;
+        await sleep(retryMs, this.#wakeUp());
+      }
+    }
+  }
+
+  async #look(): Promise<void> {
+    const state = await this.#lease.read(this.#timeout());
+    const { record } = state;
+    if (record && record.epoch >= this.epoch) this.#remember(record);
+    if (record) this.#absentSinceMs = undefined;
+    if (state.isHeld) await this.#respect(state);
+    else if (!(await this.#tryToLead(state))) await this.#changed(state);
+  }
+
+  /** Somebody leads, or is about to. */
+  async #respect(state: LeaseState): Promise<void> {
+    const { record } = state;
+    const { node, epoch } = this.#handlers.member();
+    const isOutdated = record !== undefined && record.epoch < this.epoch;
+    if (isOutdated) {
+      this.#say(
+        `the lease is at epoch ${record.epoch}, and this node has seen epoch ${this.epoch}: the store was emptied, or is another one`,
+      );
+    }
+    const leader = record?.holder && record.holder.node !== node && !isOutdated ? record.holder : undefined;
+    await this.#handlers.follow(leader, record?.epoch ?? epoch);
+    await this.#announce();
+    await this.#changed(state);
+  }
+
+  /** False when this node did not come to lead. */
+  async #tryToLead(state: LeaseState): Promise<boolean> {
+    const member = this.#handlers.member();
+    const base = this.#record;
+    await this.#announce();
+    if (!this.#handlers.isConnected()) await this.#handlers.follow(undefined, this.epoch);
+    if (!state.record && !this.#isAbsentForLong()) return false;
+    const obstacle = this.#acceptLoss && member.candidate ? undefined : obstacleTo(member, base);
+    if (obstacle !== undefined) {
+      this.#say(`this node ${obstacle}`);
+      return false;
+    }
+    if (await this.#givesTurn(state, member, base)) return false;
+    const { node, region, url } = member;
+    const record: LeaseRecord = {
+      epoch: this.epoch + 1,
+      holder: { node, region, url },
+      positions: { ...member.positions },
+      safe: safeAfter(member, base),
+      standby: null,
+    };
+    const beganMs = bootClockMs();
+    const token = await this.#lease.acquire(state, record, this.#timeout());
+    if (token === undefined) return true;
+    await this.#serve(token, record, beganMs);
+    return true;
+  }
+
+  /** Another one, free and with more, or with as much in the primary region, goes first, once. */
+  async #givesTurn(state: LeaseState, member: Member, base: LeaseRecord | undefined): Promise<boolean> {
+    if (this.#turnGivenAt === state.version || this.#acceptLoss) return false;
+    this.#turnGivenAt = state.version;
+    const others = await this.#lease.announcements(this.#timeout());
+    const goesFirst = (other: Announcement) =>
+      other.node !== member.node &&
+      !other.isConnected &&
+      obstacleTo({ ...other, candidate: true }, base) === undefined &&
+      compareAdvance(other, member) > 0;
+    if (!others.some(goesFirst)) return false;
+    await sleep(turnMs, this.#wakeUp());
+    return true;
+  }
+
+  async #takeOffer({ token, record }: Offer): Promise<void> {
+    const beganMs = bootClockMs();
+    // Only a renewal of its own tells this node how long the hold is good for.
+    if (record.epoch <= this.epoch && this.#record?.holder?.node !== this.#handlers.member().node) return;
+    if (!(await this.#lease.renew(token, record, this.#timeout()))) return;
+    await this.#serve(token, record, beganMs);
+  }
+
+  /** From the taking of the lease to its end. */
+  async #serve(token: LeaseToken, record: LeaseRecord, beganMs: number): Promise<void> {
+    this.#remember(record);
+    this.#inherited = record.safe;
+    const handlers = this.#handlers;
+    const term = new Term(this.#lease, token, record.epoch, beganMs, {
+      record: () => this.#currentRecord(),
+      written: (current) => {
+        this.#record = current;
+        handlers.written(current);
+      },
+      fence: () => handlers.fence(),
+      unfence: () => handlers.unfence(),
+      notice: (message, fields) => handlers.notice(message, fields),
+    });
+    this.#term = term;
+    this.#saidObstacle = '';
+    const running = term.run();
+    try {
+      await this.#handlers.lead(term);
+      this.#acceptLoss = false;
+      const end = await running;
+      if (end === 'lost')
+        handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });
+    } catch (error) {
+      handlers.notice('this node could not lead; the lease is given up', { reason: messageOf(error) });
+      await this.#handlers.fence();
+      await term.release({ ...this.#currentRecord(), holder: null, standby: null }, this.#timeout());
+      await running;
+      await sleep(failedPauseMs, this.#stopping.signal);
+    } finally {
+      this.#term = undefined;
+    }
+    if (this.#stopping.signal.aborted) return;
+    const leader = this.#record?.holder?.node === record.holder?.node ? undefined : this.#record?.holder;
+    await this.#handlers.follow(leader ?? undefined, this.epoch);
+  }
+
+  #currentRecord(): LeaseRecord {
+    const { node, region, url, positions } = this.#handlers.member();
+    const { standby, safe } = this.#handlers.durable() ?? { standby: null, safe: this.#inherited };
+    const epoch = this.#term?.epoch ?? this.epoch;
+    return { epoch, holder: { node, region, url }, positions: { ...positions }, safe, standby };
+  }
+
+  /**
+   * An empty store is a new one, or one that lost what it had. A holder's renewals fill it again within a third of the TTL,
+   * so a node without a past waits longer than that; and one with a past for the whole TTL, which somebody may hold.
+   */
+  #isAbsentForLong(): boolean {
+    this.#absentSinceMs ??= monotonicMs();
+    const waitMs = this.epoch > 0 ? this.#lease.ttlMs * 1.1 : this.#lease.ttlMs / 2;
+    return monotonicMs() - this.#absentSinceMs >= waitMs;
+  }
+
+  #remember(record: LeaseRecord): void {
+    const isNews = record.epoch !== this.#record?.epoch || record.standby !== this.#record.standby;
+    this.#record = record;
+    // Not at each renewal: what it is for is the epoch, and who must not be left out.
+    if (isNews) this.#lineage.update({ record });
+  }
+
+  async #announce(): Promise<void> {
+    const { node, region, url, epoch, positions, candidate } = this.#handlers.member();
+    if (!candidate) return;
+    const isConnected = this.#handlers.isConnected();
+    await this.#lease.announce(
+      { node, region, url, epoch, positions: { ...positions }, isConnected },
+      this.#timeout(),
+    );
+  }
+
+  async #changed(state: LeaseState): Promise<void> {
+    const signal = this.#wakeUp();
+    // A store that was emptied, and a candidate that comes back, are no change of the record.
+    const bound = state.isHeld ? signal : AbortSignal.any([signal, AbortSignal.timeout(retryMs)]);
+    await this.#lease.changed(state, bound);
+  }
+
+  #say(obstacle: string): void {
+    if (obstacle === this.#saidObstacle) return;
+    this.#saidObstacle = obstacle;
+    this.#handlers.notice('nobody leads that this node can follow', { reason: obstacle });
+  }
+
+  #wakeUp(): AbortSignal {
+    if (this.#wake.signal.aborted) this.#wake = new AbortController();
+    if (this.#offer) this.#wake.abort();
+    return AbortSignal.any([this.#wake.signal, this.#stopping.signal]);
+  }
+
+  #timeout(): AbortSignal {
+    return AbortSignal.timeout(leaseTimeoutMs(this.#lease.ttlMs));
+  }
+}
+
+/** What a new holder knows to be acknowledged at most: all that it has, where a standby may have acknowledged more. */
+function safeAfter(member: Member, base: LeaseRecord | undefined): LeaseRecord['safe'] {
+  const owned = { epoch: member.epoch, positions: { ...member.positions } };
+  if (!base) return { epoch: 0, positions: {} };
+  if (base.standby === null) return base.safe;
+  return owned;
+}

@@ -1,0 +1,319 @@
+import { messageOf, SkeinError } from '../base/errors.ts';
+import type { DataDirectory } from '../database/data-directory.ts';
+import type { DatabaseContext } from '../database/database-parts.ts';
+import { PrimarySet } from '../database/primary-set.ts';
+import type { Leadership, LeadershipHandlers, Member } from '../lease/leadership.ts';
+import type { LeaseHolder, LeaseRecord } from '../lease/lease-record.ts';
+import type { LineageFile } from '../lease/lineage-file.ts';
+import type { Term } from '../lease/term.ts';
+import { formatPosition } from '../ltx/position.ts';
+import type { SupervisorRole } from '../supervisor/supervisor.ts';
+import { PrimaryReplication } from './primary-replication.ts';
+import { ReplicaReplication, type ReplicaReplicationHandlers } from './replica-replication.ts';
+
+/** How long a writer has to let go before its process is killed. */
+const fenceTimeoutMs = 200;
+/** The same where nobody waits for the lease to end: a node starts, or hands over. */
+const patientFenceTimeoutMs = 10_000;
+const fenceRetryMs = 1_000;
+/** How long a target has to confirm that it has everything. */
+const shipTimeoutMs = 3_000;
+
+export type RolesParts = {
+  readonly context: DatabaseContext;
+  readonly directory: DataDirectory;
+  readonly lineage: LineageFile;
+  readonly app: string;
+  readonly secret: string | undefined;
+  readonly holder: LeaseHolder;
+  readonly candidate: boolean;
+  readonly isInPrimaryRegion: boolean;
+  /** Whether this node is the fixed primary: it is opened as one. */
+  readonly isFixedPrimary: boolean;
+  readonly handlers: Pick<
+    ReplicaReplicationHandlers,
+    'transaction' | 'primaryChanged' | 'lagChanged' | 'refused'
+  >;
+  leadership(): Leadership;
+  /** The role has changed, and the databases are what they are to be in it. */
+  changed(role: 'primary' | 'replica'): void;
+  /** The first thing that a primary does for the app; at a start only, and once. Rejects with `RELEASE_COMMAND_FAILED`. */
+  release(): Promise<void>;
+  /** The app's processes run as the role asks. */
+  started(): void;
+  /** Has the app's processes run as the role asks; stopped ones are gone then. */
+  processes(role: SupervisorRole): Promise<void>;
+  /** SIGKILL, at once: to those that run on the primary only, or to all. */
+  kill(which: 'primary' | 'all'): void;
+};
+
+/** The databases of one node through all its roles, and what is done at each change. */
+export class Roles implements LeadershipHandlers {
+  readonly #parts: RolesParts;
+  #replication: PrimaryReplication | ReplicaReplication | undefined;
+  /** Whether the app is kept from writing although this node is the primary. */
+  #isFenced = false;
+  readonly #stopping = new AbortController();
+
+  constructor(parts: RolesParts) {
+    this.#parts = parts;
+  }
+
+  get replication(): PrimaryReplication | ReplicaReplication | undefined {
+    return this.#replication;
+  }
+
+  get isFenced(): boolean {
+    return this.#isFenced;
+  }
+
+  /** Opens what is there, as a replica of nobody. Throws what opening a database throws. */
+  async open(): Promise<void> {
+    if (this.#parts.isFixedPrimary) return;
+    const { lineage, context, directory } = this.#parts;
+    const replica = this.#createReplica();
+    if (lineage.lineage.role === 'replica') {
+      this.#replication = replica;
+      await replica.start();
+    } else {
+      // What was written here last, by this node as a primary or by an app alone, may not be in the log yet.
+      const set = new PrimarySet(context, directory);
+      try {
+        await set.start();
+        await this.#requireFenced(set);
+      } catch (error) {
+        await set.stop();
+        throw error;
+      }
+      replica.adopt(await set.rest(), false);
+      this.#replication = replica;
+    }
+    lineage.update({ role: 'replica' });
+    directory.markStarted();
+    // Only then does the app find what it expects.
+    void replica.synced.then(() => {
+      if (this.#replication === replica) this.#start('replica');
+    });
+  }
+
+  member(): Member {
+    const { holder, candidate, isInPrimaryRegion, lineage } = this.#parts;
+    const databases = this.#replication?.databases() ?? [];
+    const positions = databases.map(({ name, position }) => [name, formatPosition(position)] as const);
+    const { epoch } = lineage.lineage;
+    return { ...holder, candidate, isInPrimaryRegion, epoch, positions: Object.fromEntries(positions) };
+  }
+
+  isConnected(): boolean {
+    return this.#replication?.primary() !== undefined;
+  }
+
+  durable(): Pick<LeaseRecord, 'standby' | 'safe'> | undefined {
+    return this.#replication?.role === 'primary' ? this.#replication.durability?.record : undefined;
+  }
+
+  written(record: LeaseRecord): void {
+    if (this.#replication?.role === 'primary') this.#replication.durability?.written(record);
+  }
+
+  notice(message: string, fields: Record<string, unknown>): void {
+    this.#parts.context.notice(message, fields);
+  }
+
+  async lead(term: Term): Promise<void> {
+    try {
+      await this.#lead(term);
+    } catch (error) {
+      this.#parts.handlers.refused(error instanceof Error ? error : new Error(messageOf(error)));
+      throw error;
+    }
+  }
+
+  async #lead(term: Term): Promise<void> {
+    const { context, directory, lineage, handlers } = this.#parts;
+    const before = this.#replication;
+    const { epoch: _, ...identity } = this.#identity();
+    const primary = new PrimaryReplication(context, directory, identity, term, {
+      ...handlers,
+      heardOf: (epoch) => this.#parts.leadership().heardOf(epoch),
+    });
+    if (before?.role === 'replica') {
+      const resting = await before.rest();
+      this.#replication = primary;
+      this.#isFenced = true;
+      primary.adopt(resting);
+    } else {
+      this.#replication = primary;
+      await primary.start();
+      directory.markStarted();
+    }
+    // Before anything is written: after a crash the databases are proven as a primary's.
+    lineage.update({ role: 'primary', epoch: term.epoch });
+    if (!term.isValid) throw new SkeinError('LEASE_LOST', 'The lease ended before this node could lead.');
+    await this.unfence();
+    this.#parts.changed('primary');
+    await this.#parts.release();
+    await primary.rescan();
+    primary.setReady();
+    // Not if it was lost while the release command ran.
+    if (term.isValid) this.#start('primary');
+  }
+
+  /** Whatever it takes: a writer that does not let go in time is killed. Never rejects. */
+  async fence(): Promise<void> {
+    const primary = this.#replication;
+    if (primary?.role !== 'primary' || this.#isFenced) return;
+    this.#isFenced = true;
+    this.#parts.kill('primary');
+    let held = await primary.fence(fenceTimeoutMs);
+    if (held.length > 0) {
+      this.#parts.context.warn('a writer does not let go before the lease ends: the app is killed', {
+        databases: held.join(', '),
+      });
+      this.#parts.kill('all');
+    }
+    while (held.length > 0 && !this.#stopping.signal.aborted) {
+      held = await primary.fence(fenceRetryMs);
+      if (held.length > 0)
+        this.#parts.context.warn('a program that is not the app writes on although this node does not lead', {
+          databases: held.join(', '),
+        });
+    }
+  }
+
+  async unfence(): Promise<void> {
+    if (this.#replication?.role !== 'primary' || !this.#isFenced) return;
+    this.#isFenced = false;
+    await this.#replication.unfence();
+    this.#start('primary');
+  }
+
+  async follow(leader: LeaseHolder | undefined, _epoch: number): Promise<void> {
+    const { secret, lineage, context } = this.#parts;
+    if (this.#replication?.role === 'primary') {
+      const primary = this.#replication;
+      await this.fence();
+      if (this.#stopping.signal.aborted) return;
+      const replica = this.#createReplica();
+      const resting = await primary.rest();
+      this.#replication = replica;
+      this.#isFenced = false;
+      replica.adopt(resting, true);
+      lineage.update({ role: 'replica' });
+      this.#parts.changed('replica');
+      context.notice('this node follows', { primary: leader?.node });
+      this.#start('replica');
+    }
+    if (this.#replication?.role === 'replica')
+      await this.#replication.follow(leader && { url: leader.url, secret });
+  }
+
+  /**
+   * Hands the lease to another node, or to the one that is nearest to it. Rejects with `NO_CANDIDATE` when there is none in
+   * step, `DATABASE_BUSY` when a writer does not let go, and as `Leadership.handOver` does; but for the last, this node leads on.
+   */
+  async handOff(node: string | undefined): Promise<string> {
+    const primary = this.#replication;
+    if (primary?.role !== 'primary' || this.#isFenced)
+      throw new SkeinError('NOT_PRIMARY', 'Only the primary can hand over. Ask the node that leads.');
+    const candidates = primary.replicas().filter(({ connected, candidate }) => connected && candidate);
+    const target =
+      node === undefined
+        ? (primary.inStep()[0] ?? candidates[0])
+        : candidates.find((replica) => replica.node === node);
+    if (!target) {
+      throw new SkeinError(
+        'NO_CANDIDATE',
+        node === undefined
+          ? 'No candidate is connected to this primary. GET /status shows the replicas.'
+          : `${node} is no candidate that is connected to this primary. GET /status shows the replicas.`,
+      );
+    }
+    // While the app writes on: the rest takes a moment then, not a second.
+    if (!(await primary.shipped(shipTimeoutMs, target.node)))
+      throw new SkeinError('NO_CANDIDATE', `${target.node} is too far behind to take over. Try again later.`);
+    await this.#parts.processes('replica').catch(() => undefined);
+    await this.#fenceForHandOff(primary);
+    if (!(await primary.shipped(shipTimeoutMs, target.node))) {
+      await this.unfence();
+      throw new SkeinError('NO_CANDIDATE', `${target.node} did not confirm in time that it has everything.`);
+    }
+    const { url, region } = target;
+    await this.#parts
+      .leadership()
+      .handOver({ node: target.node, region, url }, (token, record) =>
+        primary.handTo(target.node, token, record),
+      );
+    return target.node;
+  }
+
+  /** Waits until what was captured last is at another candidate, if there is one. The app has stopped. */
+  async ship(): Promise<void> {
+    const primary = this.#replication;
+    if (primary?.role !== 'primary') return;
+    await primary.capture();
+    if (primary.replicas().some(({ connected, candidate }) => connected && candidate)) {
+      await primary.shipped(shipTimeoutMs);
+      primary.durability?.check();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#replication?.stop();
+  }
+
+  #start(role: SupervisorRole): void {
+    const { processes, started, handlers } = this.#parts;
+    processes(role).then(started, handlers.refused);
+  }
+
+  async #fenceForHandOff(primary: PrimaryReplication): Promise<void> {
+    this.#isFenced = true;
+    const held = await primary.fence(patientFenceTimeoutMs);
+    if (held.length === 0) return;
+    await this.unfence();
+    throw new SkeinError(
+      'DATABASE_BUSY',
+      `A transaction on ${held.join(', ')} does not end, so the lease cannot be handed over. Try again when it is done.`,
+    );
+  }
+
+  async #requireFenced(set: PrimarySet): Promise<void> {
+    const held = await set.fence(patientFenceTimeoutMs);
+    if (held.length === 0) return;
+    throw new SkeinError(
+      'DATABASE_BUSY',
+      `${held.join(', ')}: a program holds a write transaction open. Stop it, then start again.`,
+    );
+  }
+
+  #createReplica(): ReplicaReplication {
+    const { context, directory, handlers, lineage, candidate } = this.#parts;
+    const leadership = this.#parts.leadership;
+    return new ReplicaReplication(
+      context,
+      directory,
+      () => ({ ...this.#identity(), candidate, chainEpoch: lineage.lineage.epoch }),
+      {
+        ...handlers,
+        heardOf: (epoch) => leadership().heardOf(epoch),
+        inStep: (epoch) => {
+          try {
+            if (epoch !== lineage.lineage.epoch) lineage.update({ epoch });
+          } catch (error) {
+            // A full disk: this node is taken for one that has less than it has, until there is room.
+            context.warn('this node cannot note what it follows', { reason: messageOf(error) });
+          }
+        },
+        lead: (token, record) => leadership().takeOver(token, record),
+      },
+    );
+  }
+
+  #identity(): { app: string; node: string; region: string; url: string; epoch: number } {
+    const { app, holder } = this.#parts;
+    const { node, region, url } = holder;
+    return { app, node, region, url, epoch: this.#parts.leadership().epoch };
+  }
+}
