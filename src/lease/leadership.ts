@@ -94,6 +94,13 @@ export class Leadership {
     };
   }
 
+  /** Who has told that it could lead, and why some could not if the lease were free. Throws `LEASE_UNREACHABLE`. */
+  async survey(): Promise<(Announcement & { readonly obstacle: string | undefined })[]> {
+    const { record } = await this.#lease.read(this.#timeout());
+    const told = await this.#lease.announcements(this.#timeout());
+    return told.map((one) => ({ ...one, obstacle: obstacleTo({ ...one, candidate: true }, record) }));
+  }
+
   start(): void {
     this.#running = this.#run();
   }
@@ -190,8 +197,12 @@ export class Leadership {
         `the lease is at epoch ${record.epoch}, and this node has seen epoch ${this.epoch}: the store was emptied, or is another one`,
       );
     }
-    const leader = record?.holder && record.holder.node !== node && !isOutdated ? record.holder : undefined;
-    await this.#handlers.follow(leader, record?.epoch ?? epoch);
+    const isMine = record?.holder?.node === node;
+    // A hold that is handed to this node: what proves it is on its way through the link, which must not be cut.
+    if (!isMine) {
+      const leader = isOutdated ? undefined : (record?.holder ?? undefined);
+      await this.#handlers.follow(leader, record?.epoch ?? epoch);
+    }
     await this.#announce();
     await this.#changed(state);
   }

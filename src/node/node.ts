@@ -15,6 +15,7 @@ import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
+import { LeadershipRoutes } from './leadership-routes.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
@@ -227,10 +228,15 @@ export class Node {
   }
 
   #routes(): ReadonlyMap<string, ApiRoute> {
-    const replication = () => this.#ready(this.#replication);
-    const directory = () => this.#ready(this.#directory);
+    const replication = () => this.#require(this.#replication);
+    const directory = () => this.#require(this.#directory);
     let metrics: NodeMetrics | undefined;
     const wait = new WaitRoute(replication);
+    const leading = new LeadershipRoutes(
+      this.#config,
+      () => this.#require(this.#roles),
+      () => this.#require(this.#leadership),
+    );
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -260,6 +266,9 @@ export class Node {
         },
       ],
       ['POST /wait', (call) => wait.answer(call)],
+      ['GET /leadership', (call) => leading.report(call)],
+      ['POST /handoff', (call) => leading.handOff(call)],
+      ['POST /promote', (call) => leading.promote(call)],
       ['GET /export', (call) => exporting.answer(call)],
       ['POST /import', (call) => importing.answer(call)],
     ]);
@@ -279,7 +288,7 @@ export class Node {
     sendJson(response, healthy ? 200 : 503, { healthy, started: this.#started, connected, problems });
   }
 
-  #ready<T>(part: T | undefined): T {
+  #require<T>(part: T | undefined): T {
     if (part !== undefined) return part;
     throw new SkeinError('DATABASE_BUSY', 'The node is still starting. Try again in a moment.');
   }

@@ -189,7 +189,7 @@ export class Roles implements LeadershipHandlers {
   }
 
   async follow(leader: LeaseHolder | undefined, _epoch: number): Promise<void> {
-    const { secret, lineage, context } = this.#parts;
+    const { secret, lineage } = this.#parts;
     if (this.#replication?.role === 'primary') {
       const primary = this.#replication;
       await this.fence();
@@ -201,7 +201,6 @@ export class Roles implements LeadershipHandlers {
       replica.adopt(resting, true);
       lineage.update({ role: 'replica' });
       this.#parts.changed('replica');
-      context.notice('this node follows', { primary: leader?.node });
       this.#start('replica');
     }
     if (this.#replication?.role === 'replica')

@@ -1,12 +1,12 @@
-import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { SkeinError } from '../base/errors.ts';
 import { formatPosition, type Position, parsePosition } from '../ltx/position.ts';
 import { type ApiRequest, sendJson } from './api-server.ts';
 import { databaseNotFound } from './database-not-found.ts';
+import { readJson } from './json-body.ts';
 import type { Replication } from './replication.ts';
 
-const bodyBytesMax = 64 * 1024;
+const example = '{"database": "app.db", "durability": "replica", "timeoutMs": 1000}';
 const timeoutMsMax = 60_000;
 const waitersMax = 10_000;
 
@@ -31,7 +31,7 @@ export class WaitRoute {
   }
 
   async answer({ request, response }: ApiRequest): Promise<void> {
-    const wait = parseWait(await readBody(request));
+    const wait = await readJson(request, waitRequest, example);
     if (this.#waiters >= waitersMax)
       throw new SkeinError('WAIT_TIMEOUT', 'Too many requests wait on this node already.');
     this.#waiters += 1;
@@ -104,23 +104,6 @@ function isReached(replication: Replication, wait: WaitRequest, position: Positi
   return replication.holders(wait.database, position).length >= wait.durability;
 }
 
-function parseWait(text: string): WaitRequest {
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch (error) {
-    throw new SkeinError(
-      'USAGE',
-      'The body is not JSON. Send {"database": "app.db", "durability": "replica", "timeoutMs": 1000}.',
-      { cause: error },
-    );
-  }
-  const parsed = waitRequest.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new SkeinError('USAGE', `${issue.path.join('.') || 'The body'}: ${issue.message}.`);
-}
-
 function givenPosition(wait: WaitRequest): Position | undefined {
   if (wait.position === undefined) return undefined;
   const position = parsePosition(wait.position);
@@ -129,15 +112,4 @@ function givenPosition(wait: WaitRequest): Position | undefined {
     'USAGE',
     `position: ${JSON.stringify(wait.position)} is not of the form <16 hex digits>/<16 hex digits>.`,
   );
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request) {
-    bytes += chunk.length;
-    if (bytes > bodyBytesMax) throw new SkeinError('USAGE', `The body is over ${bodyBytesMax} bytes.`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }

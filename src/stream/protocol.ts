@@ -40,7 +40,7 @@ const fromReplica = z.discriminatedUnion('type', [
     node: label,
     region: label,
     /** Under which other nodes reach its API. */
-    url: z.string().max(2_048),
+    url: z.string().max(2_048).default(''),
     candidate: z.boolean(),
     epoch: z.number().int(),
     databases: z.record(databaseName, positionText),
