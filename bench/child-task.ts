@@ -43,6 +43,12 @@ export class ChildTask<Result> {
     this.result.catch(() => undefined);
   }
 
+  /** Asks it to end, if it is one that goes on until then, and resolves with its result. */
+  finish(): Promise<Result> {
+    this.#child.kill('SIGTERM');
+    return this.result;
+  }
+
   /** Ends it early; its result rejects then. */
   kill(): void {
     this.#child.kill('SIGKILL');

@@ -24,6 +24,13 @@ export function insertItem(database: DatabaseSync): (id: number) => void {
   };
 }
 
+/** The same with the next free id, which it returns: over all nodes, ids then have no holes. */
+export function insertNextItem(database: DatabaseSync): () => number {
+  const statement: StatementSync = database.prepare('INSERT INTO items (body) VALUES (?)');
+  const body = 'skein '.repeat(bodyBytes).slice(0, bodyBytes);
+  return () => Number(statement.run(body).lastInsertRowid);
+}
+
 /** A database with `count` rows, its WAL checkpointed and gone. */
 export function createItems(path: string, count: number): void {
   const database = openItems(path);

@@ -181,7 +181,7 @@ export class Node {
       holder: { node: name, region, url: advertise },
       candidate,
       isInPrimaryRegion: region === primaryRegion,
-      isFixedPrimary: isFixed && (lease.primary === undefined || lease.primary === advertise),
+      fixedRole: isFixed ? fixedRoleOf(lease.primary, advertise) : undefined,
       handlers: this.#handlers(),
       leadership: () => leadership,
       changed: (role) => this.#changedTo(role),
@@ -292,4 +292,8 @@ export class Node {
     if (part !== undefined) return part;
     throw new SkeinError('DATABASE_BUSY', 'The node is still starting. Try again in a moment.');
   }
+}
+
+function fixedRoleOf(primary: string | undefined, advertise: string): 'primary' | 'replica' {
+  return primary === undefined || primary === advertise ? 'primary' : 'replica';
 }

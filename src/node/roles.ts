@@ -28,8 +28,8 @@ export type RolesParts = {
   readonly holder: LeaseHolder;
   readonly candidate: boolean;
   readonly isInPrimaryRegion: boolean;
-  /** Whether this node is the fixed primary: it is opened as one. */
-  readonly isFixedPrimary: boolean;
+  /** The role of a node that never changes it; undefined with a lease that candidates take turns in. */
+  readonly fixedRole: 'primary' | 'replica' | undefined;
   readonly handlers: Pick<
     ReplicaReplicationHandlers,
     'transaction' | 'primaryChanged' | 'lagChanged' | 'refused'
@@ -69,10 +69,11 @@ export class Roles implements LeadershipHandlers {
 
   /** Opens what is there, as a replica of nobody. Throws what opening a database throws. */
   async open(): Promise<void> {
-    if (this.#parts.isFixedPrimary) return;
-    const { lineage, context, directory } = this.#parts;
+    const { lineage, context, directory, fixedRole } = this.#parts;
+    // It leads in a moment, and has nobody to ask.
+    if (fixedRole === 'primary') return;
     const replica = this.#createReplica();
-    if (lineage.lineage.role === 'replica') {
+    if ((fixedRole ?? lineage.lineage.role) === 'replica') {
       this.#replication = replica;
       await replica.start();
     } else {

@@ -6,10 +6,17 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import type { TestCluster } from './test-cluster.ts';
+import type { TestNode } from './test-node.ts';
 
 const execute = promisify(execFile);
 const timeoutMs = 60_000;
+
+/** Nodes that are to hold the same. */
+export type NodeGroup = {
+  readonly directory: string;
+  readonly nodes: readonly TestNode[];
+  waitInStep(timeoutMs?: number): Promise<Readonly<Record<string, string>>>;
+};
 
 /** What the `sqlite3` program answers, without the last newline. Rejects with what it complains about. */
 export async function sqlite3(path: string, ...statements: readonly string[]): Promise<string> {
@@ -34,7 +41,7 @@ export async function pagesHash(path: string, copy: string): Promise<string> {
  * Waits until all nodes are in step, then checks that every database is byte-equal on all of them and sound. Nobody may
  * write meanwhile.
  */
-export async function assertInStep(cluster: TestCluster, stepTimeoutMs?: number): Promise<void> {
+export async function assertInStep(cluster: NodeGroup, stepTimeoutMs?: number): Promise<void> {
   const positions = await cluster.waitInStep(stepTimeoutMs);
   for (const name of Object.keys(positions)) {
     const hashes: string[] = [];

@@ -1,11 +1,10 @@
-import { readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { freePorts } from './free-ports.ts';
-import { type DatabaseState, TestNode, type TestNodeOptions } from './test-node.ts';
-import { waitFor } from './wait-for.ts';
+import { waitInStep } from './in-step.ts';
+import { TestNode, type TestNodeOptions } from './test-node.ts';
 
 export type ClusterOptions = {
   readonly replicas?: number;
@@ -65,56 +64,13 @@ export class TestCluster {
     await Promise.all(this.replicas.map((replica) => replica.start()));
   }
 
-  /**
-   * Waits until the primary has captured all that is committed, and every node has every database at its position and
-   * checksum. Nobody may write meanwhile. Resolves to those positions.
-   */
+  /** Waits until every node has all that is committed on the primary. Nobody may write meanwhile. Resolves to the positions. */
   async waitInStep(timeoutMs = 30_000): Promise<Readonly<Record<string, string>>> {
-    let seen = '';
-    return waitFor(
-      'all nodes to be in step',
-      async () => {
-        const names = databaseNames(this.primary.databases);
-        // Answers only when what is in the file now is captured.
-        for (const name of names) await this.#capture(name);
-        const states = await Promise.all(this.nodes.map((node) => node.tryState()));
-        const positions = states.map((state) => state && positionsOf(state.databases));
-        seen = this.nodes
-          .map((node, index) => `${node.name}: ${JSON.stringify(positions[index])}`)
-          .join('\n');
-        const [first, ...others] = positions;
-        if (!first || names.some((name) => !(name in first))) return undefined;
-        if (states.some((state) => state?.role === 'replica' && state.primary === null)) return undefined;
-        return others.every((other) => other && sameRecord(first, other)) ? first : undefined;
-      },
-      { timeoutMs, state: () => [seen, ...this.nodes.map((node) => node.tail())].join('\n') },
-    );
-  }
-
-  async #capture(database: string): Promise<void> {
-    const body = JSON.stringify({ database, timeoutMs: 1_000 });
-    await this.primary.fetch('/wait', { method: 'POST', body }).catch(() => undefined);
+    return waitInStep(this.primary, this.nodes, timeoutMs);
   }
 
   async #remove(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
   }
-}
-
-function databaseNames(directory: string): string[] {
-  const names = readdirSync(directory).filter((name) => name.endsWith('.db'));
-  return names.filter((name) => statSync(join(directory, name)).size > 0);
-}
-
-function positionsOf(databases: Readonly<Record<string, DatabaseState>>): Record<string, string> {
-  const entries = Object.entries(databases).map(([name, { txid, checksum }]) => [
-    name,
-    `${txid}/${checksum}`,
-  ]);
-  return Object.fromEntries(entries.sort());
-}
-
-function sameRecord(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
 }

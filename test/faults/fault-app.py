@@ -1,0 +1,90 @@
+"""The app that the fault runner's clients talk to: HTTP in front of one table in app.db. Ends with its node.
+
+Argument: port. All times are CLOCK_MONOTONIC in milliseconds, the same for all processes of the machine.
+
+POST /write {"value"}: commits a row. Answers its id, when the write lock was had, and when the commit was done.
+POST /read {"id", "value"}: the newest row of a snapshot, and the value that it has at the given id, or null.
+"""
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+path = os.path.join(os.environ["SKEIN_DIR"], "app.db")
+node = os.environ["FLY_MACHINE_ID"]
+local = threading.local()
+
+
+def connection():
+    if not hasattr(local, "connection"):
+        # Not made by a reader: a file without a table says nothing.
+        local.connection = sqlite3.connect(path, timeout=1, isolation_level=None)
+    return local.connection
+
+
+def milliseconds():
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) / 1e6
+
+
+def write(asked):
+    database = connection()
+    if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        database.execute("PRAGMA journal_mode=WAL")
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        begun = milliseconds()
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY AUTOINCREMENT, value TEXT UNIQUE, node TEXT, note BLOB)"
+        )
+        row = database.execute(
+            "INSERT INTO mark (value, node, note) VALUES (?, ?, ?)", (asked["value"], node, os.urandom(100))
+        )
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    return {"id": row.lastrowid, "begunMs": begun, "doneMs": milliseconds()}
+
+
+def read(asked):
+    if not os.path.exists(path):
+        return {"id": 0, "value": None, "known": None}
+    database = connection()
+    database.execute("BEGIN")
+    try:
+        if database.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'mark'").fetchone()[0] == 0:
+            return {"id": 0, "value": None, "known": None}
+        last = database.execute("SELECT id, value FROM mark ORDER BY id DESC LIMIT 1").fetchone() or (0, None)
+        known = database.execute("SELECT value FROM mark WHERE id = ?", (asked["id"],)).fetchone()
+        return {"id": last[0], "value": last[1], "known": known and known[0]}
+    finally:
+        database.execute("ROLLBACK")
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Else the body waits for the acknowledgement of the head.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            status, answer = 200, {"/write": write, "/read": read}[self.path](asked)
+        except sqlite3.Error as error:
+            status, answer = 503, {"error": str(error)}
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
