@@ -40,3 +40,12 @@ export function createItems(path: string, count: number): void {
   database.exec('COMMIT');
   database.close();
 }
+
+export function countItems(path: string): number {
+  const database = new DatabaseSync(path, { readOnly: true, timeout: busyTimeoutMs });
+  try {
+    return Number(database.prepare('SELECT count(*) AS count FROM items').get()?.count);
+  } finally {
+    database.close();
+  }
+}

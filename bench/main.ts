@@ -5,15 +5,27 @@ import { parseArgs } from 'node:util';
 import { chartOf } from './chart.ts';
 import { describeMachine } from './machine.ts';
 import type { Measure } from './measure.ts';
+import { measureCrash } from './measure-crash.ts';
+import { measureHandoff } from './measure-handoff.ts';
 import { measureIdle } from './measure-idle.ts';
 import { measureInserts } from './measure-inserts.ts';
 import { measureLag } from './measure-lag.ts';
 import { measureReads } from './measure-reads.ts';
 import { measureSync } from './measure-sync.ts';
+import { measureWait } from './measure-wait.ts';
 import { reportLines } from './report.ts';
 import { isMet, type Report, type Section } from './result.ts';
 
-const measures: readonly Measure[] = [measureInserts, measureLag, measureReads, measureSync, measureIdle];
+const measures: readonly Measure[] = [
+  measureInserts,
+  measureLag,
+  measureReads,
+  measureSync,
+  measureIdle,
+  measureHandoff,
+  measureCrash,
+  measureWait,
+];
 const results = join(import.meta.dirname, 'results');
 
 const help = `npm run bench -- [FLAGS]

@@ -19,6 +19,16 @@ process.on('exit', () => {
 
 type NodePlace = { readonly name: string; readonly directory: string; readonly port: number };
 
+/** `SKEIN_LEASE_…`, the same for all nodes of a cluster. */
+export type LeaseVariables = Readonly<Record<`SKEIN_LEASE_${string}`, string>>;
+
+/** What GET /status answers, as far as measures look at it. */
+export type NodeStatus = {
+  readonly role: 'primary' | 'replica';
+  readonly databases: Readonly<Record<string, { readonly txid: string; readonly checksum: string }>>;
+  readonly replicas: readonly { readonly node: string; readonly connected: boolean }[];
+};
+
 /** One `skein run` without processes of an app. Its database directory may be there before it starts. */
 export class BenchNode {
   readonly name: string;
@@ -26,14 +36,15 @@ export class BenchNode {
   readonly dataDirectory: string;
   readonly #directory: string;
   readonly #listen: string;
-  readonly #primaryUrl: string;
+  readonly #lease: LeaseVariables;
   #child: ChildProcess | undefined;
 
-  constructor({ name, directory, port }: NodePlace, primaryUrl?: string) {
+  /** Without a lease it is the primary, for good. */
+  constructor({ name, directory, port }: NodePlace, lease?: LeaseVariables) {
     this.name = name;
     this.#listen = `127.0.0.1:${port}`;
     this.url = `http://${this.#listen}`;
-    this.#primaryUrl = primaryUrl ?? this.url;
+    this.#lease = lease ?? staticLease(this.url);
     this.#directory = join(directory, name);
     this.dataDirectory = join(this.#directory, 'data');
     mkdirSync(this.dataDirectory, { recursive: true });
@@ -42,6 +53,10 @@ export class BenchNode {
   get pid(): number {
     if (this.#child?.pid === undefined) throw new Error(`node ${this.name} does not run`);
     return this.#child.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   databasePath(name: string): string {
@@ -80,14 +95,37 @@ export class BenchNode {
     throw new Error(`node ${this.name} is not healthy; its log ends:\n${this.#lastLines()}`);
   }
 
-  /** On the primary: resolves when `holders` other nodes hold all that the file holds now. */
-  async heldBy(holders: number, database: string, timeoutMs = 60_000): Promise<void> {
-    const answer = await fetch(`${this.url}/wait`, {
-      method: 'POST',
-      body: JSON.stringify({ database, durability: holders, timeoutMs }),
-    });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${database} was not held by ${holders} nodes in time: ${text}`);
+  /** On the primary: resolves when so many other nodes, or a standby, hold all that the file holds now. */
+  async heldBy(holders: number | 'replica', database: string, timeoutMs = 60_000): Promise<void> {
+    const { isDone, text } = await this.post('/wait', { database, durability: holders, timeoutMs });
+    if (!isDone) throw new Error(`${database} was not held in time, by ${holders}: ${text}`);
+  }
+
+  /** Rejects when the node does not answer. */
+  async post(path: string, body: object): Promise<{ isDone: boolean; text: string }> {
+    const answer = await fetch(`${this.url}${path}`, { method: 'POST', body: JSON.stringify(body) });
+    return { isDone: answer.ok, text: await answer.text() };
+  }
+
+  /** Undefined when the node does not answer, or not yet. */
+  async status(): Promise<NodeStatus | undefined> {
+    try {
+      const answer = await fetch(`${this.url}/status`);
+      return answer.ok ? ((await answer.json()) as NodeStatus) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** SIGKILL. Returns when it was sent, by the shared clock in ms. */
+  async kill(): Promise<number> {
+    const child = this.#child;
+    if (!child || !this.isRunning) throw new Error(`node ${this.name} does not run`);
+    const ended = once(child, 'exit');
+    const killedMs = sharedClockMs();
+    child.kill('SIGKILL');
+    await ended;
+    return killedMs;
   }
 
   async stop(): Promise<void> {
@@ -107,8 +145,7 @@ export class BenchNode {
       ...Object.fromEntries(inherited),
       SKEIN_APP: 'bench',
       SKEIN_DATABASE_DIR: this.dataDirectory,
-      SKEIN_LEASE_TYPE: 'static',
-      SKEIN_LEASE_PRIMARY: this.#primaryUrl,
+      ...this.#lease,
       SKEIN_NODE_NAME: this.name,
       SKEIN_NODE_LISTEN: this.#listen,
     };
@@ -138,7 +175,10 @@ export class BenchCluster {
     const primary = new BenchNode({ name: 'primary', directory, port: ports[0] });
     const replicas = ports
       .slice(1)
-      .map((port, index) => new BenchNode({ name: `replica-${index + 1}`, directory, port }, primary.url));
+      .map(
+        (port, index) =>
+          new BenchNode({ name: `replica-${index + 1}`, directory, port }, staticLease(primary.url)),
+      );
     return new BenchCluster(directory, primary, replicas);
   }
 
@@ -162,7 +202,11 @@ export class BenchCluster {
   }
 }
 
-async function freePorts(count: number): Promise<number[]> {
+function staticLease(primaryUrl: string): LeaseVariables {
+  return { SKEIN_LEASE_TYPE: 'static', SKEIN_LEASE_PRIMARY: primaryUrl };
+}
+
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports: number[] = [];
   for (const server of servers) {

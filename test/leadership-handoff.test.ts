@@ -103,6 +103,10 @@ test('twenty handoffs in a row, each to the next, lose nothing under load', { sk
   let current = leader;
   for (let round = 0; round < 20; round += 1) {
     const next = candidates.nodes[(candidates.nodes.indexOf(current) + 1) % candidates.nodes.length];
+    // A moment ago another node led, and this one may still be on its way from that.
+    const isConnected = async () =>
+      (await current.state()).replicas.some(({ node, connected }) => node === next.name && connected);
+    await waitFor(`${next.name} to follow ${current.name}`, isConnected);
     const { status, body } = await post(current, '/handoff', { node: next.name });
     assert.deepEqual([status, body], [200, { primary: next.name }], `handoff ${round}`);
     await writers[candidates.nodes.indexOf(next)].commits(5);
@@ -118,7 +122,7 @@ test('twenty handoffs in a row, each to the next, lose nothing under load', { sk
 });
 
 test('a primary that is stopped in order leaves the lead to another at once', { skip }, async (t) => {
-  const { candidates, leader } = await withLedger(t, { ttl: '60s' });
+  const { candidates, leader } = await withLedger(t, { ttl: '10s' });
   const others = candidates.others(leader);
   const writers = others.map((node) => new LedgerWriter(t, 'python', node.path('app.db'), node.name));
   await leader.stop();
@@ -127,7 +131,7 @@ test('a primary that is stopped in order leaves the lead to another at once', { 
   await writers[others.indexOf(next)].commits(1);
   const tookMs = performance.now() - stoppedMs;
   t.diagnostic(`the first commit came ${Math.round(tookMs)} ms after the stop`);
-  assert.ok(tookMs < 10_000, 'it does not wait for the end of the lease');
+  assert.ok(tookMs < 3_000, 'it does not wait for the end of the lease');
   for (const writer of writers) await writer.kill();
   await leader.start();
   await assertInStep(candidates);

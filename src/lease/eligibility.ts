@@ -21,13 +21,18 @@ export function obstacleTo(self: Candidacy, record: LeaseRecord | undefined): st
   const behind = databaseBehind(self, record.safe.epoch, record.safe.positions);
   if (behind !== undefined) return `lacks acknowledged transactions of ${behind}`;
   const { standby, holder } = record;
-  if (standby === null || standby === self.node) return undefined;
-  if (holder?.node !== self.node) {
-    return `cannot know what ${holder?.node ?? 'the last primary'} and its standby ${standby} acknowledged last; one of the two has to come back`;
+  if (standby === null) return undefined;
+  if (holder?.node === self.node) {
+    // A copy of the last holder's directory that is older than its last renewal is not the last holder.
+    const lost = databaseBehind(self, record.epoch, record.positions);
+    if (lost !== undefined) return `led last, and has lost transactions of ${lost} since`;
+    return undefined;
   }
-  // A copy of the last holder's directory that is older than its last renewal is not the last holder.
-  const lost = databaseBehind(self, record.epoch, record.positions);
-  return lost === undefined ? undefined : `led last, and has lost transactions of ${lost} since`;
+  if (standby === self.node) return undefined;
+  const last = holder?.node ?? 'the last primary';
+  return standby === holder?.node
+    ? `cannot know what ${last} wrote last, which led alone; it has to come back`
+    : `cannot know what ${last} and its standby ${standby} acknowledged last; one of the two has to come back`;
 }
 
 /** The first database in which the node may lack what a chain of `epoch` has at a position. */

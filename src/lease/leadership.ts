@@ -13,6 +13,8 @@ const retryMs = 250;
 /** After a promotion that failed, others may try first. */
 const failedPauseMs = 2_000;
 
+const noneSafe: LeaseRecord['safe'] = { epoch: 0, positions: {} };
+
 /** This node, as the lease sees it. */
 export type Member = LeaseHolder & Candidacy & { readonly isInPrimaryRegion: boolean };
 
@@ -28,7 +30,7 @@ export type LeadershipHandlers = {
   unfence(): Promise<void>;
   /** Makes this node a replica, of nobody while nobody is known to lead. Never rejects. */
   follow(primary: LeaseHolder | undefined, epoch: number): Promise<void>;
-  /** What the holder's record says beside its name: see `LeaseRecord`. Undefined until the first standby was found. */
+  /** What the holder's record says beside its name: see `LeaseRecord`. Undefined until it leads. */
   durable(): Pick<LeaseRecord, 'standby' | 'safe'> | undefined;
   written(record: LeaseRecord): void;
   notice(message: string, fields: Record<string, unknown>): void;
@@ -56,10 +58,13 @@ export class Leadership {
   #term: Term | undefined;
   #offer: Offer | undefined;
   #record: LeaseRecord | undefined;
-  /** What the record said when this node's term began: it stands until there is a standby. */
-  #inherited: LeaseRecord['safe'] = { epoch: 0, positions: {} };
+  /** With which this node's term began: it stands until the node leads. */
+  #inherited: LeaseRecord | undefined;
   #acceptLoss = false;
-  #absentSinceMs: number | undefined;
+  /** Since when the store has had no record, or an older one than was seen. */
+  #forgottenSinceMs: number | undefined;
+  /** Until when nobody can have taken this node's last hold from it, on the boot clock. */
+  #heldUntilMs = 0;
   /** The version of a free lease at which others were let go first. */
   #turnGivenAt = '';
   #problem: string | undefined;
@@ -76,6 +81,11 @@ export class Leadership {
   /** The term of this node, while it leads. */
   get term(): Term | undefined {
     return this.#term;
+  }
+
+  /** The name that the record has with which this node began to lead. */
+  get standby(): string | null {
+    return this.#inherited?.standby ?? null;
   }
 
   /** The highest epoch heard of. */
@@ -149,7 +159,8 @@ export class Leadership {
       holder: target,
       positions: { ...positions },
       safe: { epoch: term.epoch, positions: { ...positions } },
-      standby: null,
+      // This node has all that the target has: it could lead again.
+      standby: this.#handlers.member().node,
     };
     const isDone = await term.handOver(record, (token) => {
       this.#record = record;
@@ -182,7 +193,7 @@ export class Leadership {
     const state = await this.#lease.read(this.#timeout());
     const { record } = state;
     if (record && record.epoch >= this.epoch) this.#remember(record);
-    if (record) this.#absentSinceMs = undefined;
+    if (record && record.epoch >= this.epoch) this.#forgottenSinceMs = undefined;
     if (state.isHeld) await this.#respect(state);
     else if (!(await this.#tryToLead(state))) await this.#changed(state);
   }
@@ -213,7 +224,8 @@ export class Leadership {
     const base = this.#record;
     await this.#announce();
     if (!this.#handlers.isConnected()) await this.#handlers.follow(undefined, this.epoch);
-    if (!state.record && !this.#isAbsentForLong()) return false;
+    const hasForgotten = !state.record || state.record.epoch < this.epoch;
+    if (hasForgotten && !(await this.#mayRemind())) return false;
     const obstacle = this.#acceptLoss && member.candidate ? undefined : obstacleTo(member, base);
     if (obstacle !== undefined) {
       this.#say(`this node ${obstacle}`);
@@ -226,7 +238,7 @@ export class Leadership {
       holder: { node, region, url },
       positions: { ...member.positions },
       safe: safeAfter(member, base),
-      standby: null,
+      standby: node,
     };
     const beganMs = bootClockMs();
     const token = await this.#lease.acquire(state, record, this.#timeout());
@@ -261,7 +273,7 @@ export class Leadership {
   /** From the taking of the lease to its end. */
   async #serve(token: LeaseToken, record: LeaseRecord, beganMs: number): Promise<void> {
     this.#remember(record);
-    this.#inherited = record.safe;
+    this.#inherited = record;
     const handlers = this.#handlers;
     const term = new Term(this.#lease, token, record.epoch, beganMs, {
       record: () => this.#currentRecord(),
@@ -289,6 +301,7 @@ export class Leadership {
       await running;
       await sleep(failedPauseMs, this.#stopping.signal);
     } finally {
+      this.#heldUntilMs = term.validUntilMs;
       this.#term = undefined;
     }
     if (this.#stopping.signal.aborted) return;
@@ -298,19 +311,24 @@ export class Leadership {
 
   #currentRecord(): LeaseRecord {
     const { node, region, url, positions } = this.#handlers.member();
-    const { standby, safe } = this.#handlers.durable() ?? { standby: null, safe: this.#inherited };
     const epoch = this.#term?.epoch ?? this.epoch;
+    const inherited = { standby: this.#inherited?.standby ?? node, safe: this.#inherited?.safe ?? noneSafe };
+    const { standby, safe } = this.#handlers.durable() ?? inherited;
     return { epoch, holder: { node, region, url }, positions: { ...positions }, safe, standby };
   }
 
   /**
-   * An empty store is a new one, or one that lost what it had. A holder's renewals fill it again within a third of the TTL,
-   * so a node without a past waits longer than that; and one with a past for the whole TTL, which somebody may hold.
+   * An empty store is a new one, or one that forgot. What it forgot may be a hold that is good for another TTL, so a node
+   * with a past waits for that, unless the hold is its own; and a node without one leaves the lease to those who have one.
    */
-  #isAbsentForLong(): boolean {
-    this.#absentSinceMs ??= monotonicMs();
-    const waitMs = this.epoch > 0 ? this.#lease.ttlMs * 1.1 : this.#lease.ttlMs / 2;
-    return monotonicMs() - this.#absentSinceMs >= waitMs;
+  async #mayRemind(): Promise<boolean> {
+    this.#forgottenSinceMs ??= monotonicMs();
+    if (bootClockMs() < this.#heldUntilMs) return true;
+    const waitedMs = monotonicMs() - this.#forgottenSinceMs;
+    if (this.epoch > 0) return waitedMs >= this.#lease.ttlMs * 1.1;
+    if (waitedMs < this.#lease.ttlMs / 2) return false;
+    const told = await this.#lease.announcements(this.#timeout());
+    return told.every(({ epoch }) => epoch === 0);
   }
 
   #remember(record: LeaseRecord): void {
@@ -357,7 +375,7 @@ export class Leadership {
 /** What a new holder knows to be acknowledged at most: all that it has, where a standby may have acknowledged more. */
 function safeAfter(member: Member, base: LeaseRecord | undefined): LeaseRecord['safe'] {
   const owned = { epoch: member.epoch, positions: { ...member.positions } };
-  if (!base) return { epoch: 0, positions: {} };
+  if (!base) return noneSafe;
   if (base.standby === null) return base.safe;
   return owned;
 }

@@ -18,7 +18,10 @@ const leaseRecord = z.object({
     epoch,
     positions,
   }),
-  /** The one node whose acknowledgement may make more than `safe` durable; null: `safe` is all there is. */
+  /**
+   * The one node whose acknowledgement may make more than `safe` durable. The holder itself: it is alone, and may have told
+   * what nobody else has. Null once the lease was given up in order: `safe` is all there is.
+   */
   standby: name.nullable(),
 });
 

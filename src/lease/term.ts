@@ -60,6 +60,11 @@ export class Term {
     return this.#end === undefined && bootClockMs() < this.#validUntilMs;
   }
 
+  /** Until then the store gives the hold to nobody else, on the boot clock, whatever has become of the term. */
+  get validUntilMs(): number {
+    return this.#validUntilMs;
+  }
+
   get validForMs(): number {
     return this.#end === undefined ? Math.max(0, this.#validUntilMs - bootClockMs()) : 0;
   }

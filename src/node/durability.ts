@@ -1,9 +1,11 @@
 import { monotonicMs } from '../base/clock.ts';
 import type { LeaseRecord } from '../lease/lease-record.ts';
-import { formatPosition, type Position, type Txid } from '../ltx/position.ts';
+import { formatPosition, type Position } from '../ltx/position.ts';
 
 /** A standby that is behind for longer than this makes way for another that is not. */
 const standbyLagMaxMs = 500;
+/** A standby that is gone for longer than this, with nobody to take its place, leaves the primary alone. */
+const aloneAfterMs = 5_000;
 
 type Replica = {
   readonly node: string;
@@ -13,7 +15,10 @@ type Replica = {
 };
 
 export type DurabilityParts = {
+  readonly node: string;
   readonly epoch: number;
+  /** The name in the record with which this node began to lead. */
+  readonly standby: string;
   /** Those that are connected. */
   replicas(): readonly Replica[];
   databases(): readonly { readonly name: string; readonly position: Position }[];
@@ -24,28 +29,35 @@ export type DurabilityParts = {
 };
 
 /**
- * What a primary may call durable: what its standby has, one candidate that the lease record names, so that no other
- * takes the lease when both are away. A new standby counts from when the record with its name is in the store.
+ * What a primary may call durable: what its standby has, the one candidate that the lease record names, so that no other
+ * takes the lease when both are away. A primary that is alone names itself, and calls nothing durable. A new name counts
+ * from when the record with it is in the store.
  */
 export class Durability {
   readonly #parts: DurabilityParts;
   /** The name that the record is to have, and the one that it has. */
-  #standby: string | null = null;
-  #written: string | null = null;
+  #standby: string;
+  #written: string;
   /** By database: the most that the standby has acknowledged. At first all that this node had when it began to lead. */
-  readonly #safe: Map<string, Position>;
+  #safe: Map<string, Position>;
+  /** While alone: what there was at the last look. Whoever has that by now misses nothing that anybody was told. */
+  #mark: ReadonlyMap<string, Position> | undefined;
   #inStepAtMs = monotonicMs();
+  #connectedAtMs = monotonicMs();
+  #isHandedOver = false;
 
   constructor(parts: DurabilityParts) {
     this.#parts = parts;
+    this.#standby = parts.standby;
+    this.#written = parts.standby;
     // An earlier primary may have called any of it durable: no standby has less.
-    this.#safe = new Map(parts.databases().map(({ name, position }) => [name, position]));
+    this.#safe = positionsOf(parts.databases());
   }
 
-  /** Undefined until there was a standby: what the record said before stands. */
-  get record(): Pick<LeaseRecord, 'standby' | 'safe'> | undefined {
-    if (this.#standby === null) return undefined;
-    const positions = [...this.#safe].map(([name, position]) => [name, formatPosition(position)] as const);
+  /** What the lease record is to say. */
+  get record(): { readonly standby: string; readonly safe: LeaseRecord['safe'] } {
+    const safe = this.#standby === this.#parts.node ? positionsOf(this.#parts.databases()) : this.#safe;
+    const positions = [...safe].map(([name, position]) => [name, formatPosition(position)] as const);
     return {
       standby: this.#standby,
       safe: { epoch: this.#parts.epoch, positions: Object.fromEntries(positions) },
@@ -54,44 +66,65 @@ export class Durability {
 
   /** The record is in the store. */
   written({ standby }: Pick<LeaseRecord, 'standby'>): void {
-    this.#written = standby;
+    this.#written = standby ?? this.#parts.node;
     this.check();
+  }
+
+  /** All that is here is at another node, which leads now. */
+  handedOver(): void {
+    this.#isHandedOver = true;
   }
 
   /** To be asked right before the answer goes out. */
   isDurable(database: string, position: Position): boolean {
-    if (!this.#isStandbyKnown || !this.#parts.isValid()) return false;
+    if (this.#isHandedOver) return true;
+    if (this.#standby === this.#parts.node || this.#standby !== this.#written || !this.#parts.isValid())
+      return false;
     this.#takeAcknowledged();
     const safe = this.#safe.get(database);
     return safe !== undefined && safe.txid >= position.txid;
   }
 
-  /** Looks whether the standby still is one; to be called now and then, and when a replica has progressed. */
+  /** Looks whether the standby still is one; to be called every 100 ms or so. */
   check(): void {
-    if (this.#isStandbyKnown) this.#takeAcknowledged();
-    const replicas = this.#parts.replicas().filter(({ candidate }) => candidate);
-    const current = replicas.find(({ node }) => node === this.#standby);
-    const nowMs = monotonicMs();
-    if (current && this.#isInStep(current)) this.#inStepAtMs = nowMs;
-    if (current && nowMs - this.#inStepAtMs < standbyLagMaxMs) return;
     // While a name is on its way to the store, nobody can tell whom the record names.
-    if (this.#standby !== this.#written) return;
-    const best = replicas
-      .filter((replica) => replica.node !== this.#standby && this.#hasAllThatIsSafe(replica))
-      .sort((one, other) => transactionsOf(other) - transactionsOf(one))[0];
-    if (!best || (current && transactionsOf(best) <= transactionsOf(current))) return;
-    this.#standby = best.node;
-    this.#inStepAtMs = nowMs;
+    if (this.#isHandedOver || this.#standby !== this.#written) return;
+    const replicas = this.#parts.replicas().filter(({ candidate }) => candidate);
+    const next =
+      this.#standby === this.#parts.node ? this.#endOfBeingAlone(replicas) : this.#successor(replicas);
+    if (next === undefined) return;
+    this.#standby = next;
+    this.#mark = undefined;
+    this.#inStepAtMs = monotonicMs();
+    this.#connectedAtMs = this.#inStepAtMs;
     this.#parts.write();
   }
 
-  get #isStandbyKnown(): boolean {
-    return this.#standby !== null && this.#standby === this.#written;
+  #endOfBeingAlone(replicas: readonly Replica[]): string | undefined {
+    const mark = this.#mark;
+    this.#mark = positionsOf(this.#parts.databases());
+    const best = mark && mostAdvanced(replicas.filter((replica) => hasReached(replica, mark)));
+    if (best) this.#safe = new Map(best.acknowledged);
+    return best?.node;
+  }
+
+  /** Undefined while the standby stays. */
+  #successor(replicas: readonly Replica[]): string | undefined {
+    this.#takeAcknowledged();
+    const nowMs = monotonicMs();
+    const current = replicas.find(({ node }) => node === this.#standby);
+    if (current) this.#connectedAtMs = nowMs;
+    if (current && hasReached(current, positionsOf(this.#parts.databases()))) this.#inStepAtMs = nowMs;
+    if (current && nowMs - this.#inStepAtMs < standbyLagMaxMs) return undefined;
+    const others = replicas.filter((replica) => replica !== current && hasReached(replica, this.#safe));
+    const best = mostAdvanced(others.filter((replica) => this.#followsAll(replica)));
+    if (best && (!current || transactionsOf(best) > transactionsOf(current))) return best.node;
+    return nowMs - this.#connectedAtMs > aloneAfterMs ? this.#parts.node : undefined;
   }
 
   #takeAcknowledged(): void {
     const standby = this.#parts.replicas().find(({ node }) => node === this.#standby);
-    const positions = new Map(this.#parts.databases().map(({ name, position }) => [name, position]));
+    const positions = positionsOf(this.#parts.databases());
     // A database that was deleted, or made anew under the same name, begins from nothing.
     for (const [name, { txid }] of this.#safe)
       if ((positions.get(name)?.txid ?? 0) < txid) this.#safe.delete(name);
@@ -101,22 +134,23 @@ export class Durability {
     }
   }
 
-  #isInStep({ acknowledged }: Replica): boolean {
-    return this.#parts
-      .databases()
-      .every(({ name, position }) => hasReached(acknowledged.get(name), position.txid));
-  }
-
-  /** It has begun to follow each database, and misses nothing that was called durable. */
-  #hasAllThatIsSafe({ acknowledged }: Replica): boolean {
-    return this.#parts
-      .databases()
-      .every(({ name }) => hasReached(acknowledged.get(name), this.#safe.get(name)?.txid ?? (0 as Txid)));
+  #followsAll({ acknowledged }: Replica): boolean {
+    return this.#parts.databases().every(({ name }) => acknowledged.has(name));
   }
 }
 
-function hasReached(position: Position | undefined, txid: Txid): boolean {
-  return position !== undefined && position.txid >= txid;
+function positionsOf(
+  databases: readonly { readonly name: string; readonly position: Position }[],
+): Map<string, Position> {
+  return new Map(databases.map(({ name, position }) => [name, position]));
+}
+
+function hasReached({ acknowledged }: Replica, positions: ReadonlyMap<string, Position>): boolean {
+  return [...positions].every(([name, { txid }]) => (acknowledged.get(name)?.txid ?? -1) >= txid);
+}
+
+function mostAdvanced(replicas: readonly Replica[]): Replica | undefined {
+  return [...replicas].sort((one, other) => transactionsOf(other) - transactionsOf(one))[0];
 }
 
 function transactionsOf({ acknowledged }: Replica): number {

@@ -29,7 +29,7 @@ async function start(t: TestContext) {
   const identity = { app: 'test', node: 'one', region: 'x', url: 'http://127.0.0.1:1' };
   const term = { epoch: 1, isValid: true, write: () => undefined };
   const nothing = () => undefined;
-  const replication = new PrimaryReplication(node.context, node.directory, identity, term, {
+  const replication = new PrimaryReplication(node.context, node.directory, identity, term, 'one', {
     transaction: nothing,
     primaryChanged: nothing,
     lagChanged: nothing,

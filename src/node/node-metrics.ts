@@ -1,4 +1,5 @@
 import { Gauge, Registry } from 'prom-client';
+import { listLost } from '../database/lost-entries.ts';
 import type { DatabaseStatus, Replication } from './replication.ts';
 
 type DatabaseGauge = {
@@ -31,14 +32,19 @@ const databaseGauges: readonly DatabaseGauge[] = [
   },
 ];
 
+export type MetricsParts = {
+  replication(): Replication;
+  leadership(): { readonly epoch: number; readonly validForMs: number };
+  /** Where `.skein/lost` is. */
+  readonly hiddenDirectory: string;
+  readonly labels: { readonly app: string; readonly node: string; readonly region: string };
+};
+
 /** GET /metrics: everything is read when it is asked for, so that it costs nothing between. */
 export class NodeMetrics {
   readonly registry = new Registry();
 
-  constructor(
-    replication: () => Replication,
-    labels: { readonly app: string; readonly node: string; readonly region: string },
-  ) {
+  constructor({ replication, leadership, hiddenDirectory, labels }: MetricsParts) {
     const registers = [this.registry];
     this.registry.setDefaultLabels(labels);
     new Gauge({
@@ -56,6 +62,30 @@ export class NodeMetrics {
       collect() {
         const current = replication();
         this.set(current.role === 'primary' || current.primary() ? 1 : 0);
+      },
+    });
+    new Gauge({
+      name: 'skein_epoch',
+      help: 'The highest epoch that this node has heard of; it rises with every new primary.',
+      registers,
+      collect() {
+        this.set(leadership().epoch);
+      },
+    });
+    new Gauge({
+      name: 'skein_lease_valid_seconds',
+      help: 'For how long this node leads on if it cannot renew the lease; 0 on a replica.',
+      registers,
+      collect() {
+        this.set(leadership().validForMs / 1000);
+      },
+    });
+    new Gauge({
+      name: 'skein_lost_entries',
+      help: 'States that this node keeps because the primary did not have them; `skein lost list` shows them.',
+      registers,
+      collect() {
+        this.set(listLost(hiddenDirectory).length);
       },
     });
     new Gauge({

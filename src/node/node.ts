@@ -260,7 +260,7 @@ export class Node {
       [
         'GET /metrics',
         async ({ response }) => {
-          metrics ??= await this.#createMetrics(replication);
+          metrics ??= await this.#createMetrics();
           const text = await metrics.registry.metrics();
           response.writeHead(200, { 'content-type': metrics.registry.contentType }).end(text);
         },
@@ -275,10 +275,15 @@ export class Node {
   }
 
   /** Loaded when it is first asked for: a tenth of the node's memory. */
-  async #createMetrics(replication: () => Replication): Promise<NodeMetrics> {
+  async #createMetrics(): Promise<NodeMetrics> {
     const { NodeMetrics } = await import('./node-metrics.ts');
     const { app, node } = this.#config;
-    return new NodeMetrics(replication, { app, node: node.name, region: node.region });
+    return new NodeMetrics({
+      replication: () => this.#require(this.#replication),
+      leadership: () => this.#require(this.#leadership).report(),
+      hiddenDirectory: this.#require(this.#directory).hidden,
+      labels: { app, node: node.name, region: node.region },
+    });
   }
 
   #answerHealth(replication: Replication, response: Parameters<ApiRoute>[0]['response']): void {

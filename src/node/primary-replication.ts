@@ -31,7 +31,10 @@ export class PrimaryReplication implements Replication {
   readonly #handlers: ReplicationHandlers;
   readonly #listeners = new Set<() => void>();
   readonly #term: Pick<Term, 'epoch' | 'isValid' | 'write'>;
+  readonly #node: string;
+  readonly #standby: string;
   #durability: Durability | undefined;
+  #isOver = false;
   #housekeeping: NodeJS.Timeout | undefined;
   #standbyCheck: NodeJS.Timeout | undefined;
   #ready = false;
@@ -42,10 +45,13 @@ export class PrimaryReplication implements Replication {
     directory: DataDirectory,
     identity: Omit<NodeIdentity, 'epoch'>,
     term: Pick<Term, 'epoch' | 'isValid' | 'write'>,
+    standby: string,
     handlers: ReplicationHandlers,
   ) {
     this.#handlers = handlers;
     this.#term = term;
+    this.#node = identity.node;
+    this.#standby = standby;
     this.#scrubbing = new Scrubbing(context.warn);
     this.#set = new PrimarySet(context, directory);
     this.#server = new StreamServer(this.#set, {
@@ -87,6 +93,9 @@ export class PrimaryReplication implements Replication {
   async rest(): Promise<RestingDatabase[]> {
     this.#end();
     this.#server.stop();
+    // Whoever waits for a position hears that this is over.
+    this.#isOver = true;
+    this.#progressed();
     const resting = await this.#set.rest();
     await this.#scrubbing.settled;
     return resting;
@@ -121,6 +130,16 @@ export class PrimaryReplication implements Replication {
     const session = this.#server.replicas().find((replica) => replica.node === node);
     session?.lead(token, encodeRecord(record));
     return session !== undefined;
+  }
+
+  /** All that is here is at the node that leads now: what was waited for is true. */
+  handedOver(): void {
+    this.#durability?.handedOver();
+    this.#progressed();
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   get durability(): Durability | undefined {
@@ -224,7 +243,9 @@ export class PrimaryReplication implements Replication {
     }, housekeepingMs);
     const { epoch } = this.#term;
     this.#durability = new Durability({
+      node: this.#node,
       epoch,
+      standby: this.#standby,
       replicas: () => this.#server.replicas(),
       databases: () => this.#set.all(),
       isValid: () => this.#term.isValid,

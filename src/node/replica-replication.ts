@@ -56,6 +56,7 @@ export class ReplicaReplication implements Replication {
   readonly #notice: DatabaseContext['notice'];
   readonly #firstSync = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
+  #isOver = false;
   #tick: NodeJS.Timeout | undefined;
   #alone: NodeJS.Timeout | undefined;
   #primary: PrimaryInfo | undefined;
@@ -114,6 +115,8 @@ export class ReplicaReplication implements Replication {
   async rest(): Promise<RestingDatabase[]> {
     await this.follow(undefined);
     const resting = await this.#set.rest();
+    this.#isOver = true;
+    this.#progressed();
     this.#end();
     await this.#scrubbing.settled;
     return resting;
@@ -160,6 +163,10 @@ export class ReplicaReplication implements Replication {
 
   async currentPosition(name: string): Promise<Position> {
     return this.#database(name).position;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   isDurable(): boolean {

@@ -22,6 +22,8 @@ export type Replication = {
   readonly role: 'primary' | 'replica';
   /** Resolves when the app may start: on a replica, when it first holds all that the primary has. */
   readonly synced: Promise<void>;
+  /** This node has another role by now. */
+  readonly isOver: boolean;
   /** The primary, as far as this node is connected to it. */
   primary(): { readonly node: string; readonly url: string } | undefined;
   databases(): DatabaseStatus[];

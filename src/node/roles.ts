@@ -134,7 +134,8 @@ export class Roles implements LeadershipHandlers {
     const { context, directory, lineage, handlers } = this.#parts;
     const before = this.#replication;
     const { epoch: _, ...identity } = this.#identity();
-    const primary = new PrimaryReplication(context, directory, identity, term, {
+    const standby = this.#parts.leadership().standby ?? identity.node;
+    const primary = new PrimaryReplication(context, directory, identity, term, standby, {
       ...handlers,
       heardOf: (epoch) => this.#parts.leadership().heardOf(epoch),
     });
@@ -239,18 +240,19 @@ export class Roles implements LeadershipHandlers {
       throw new SkeinError('NO_CANDIDATE', `${target.node} did not confirm in time that it has everything.`);
     }
     const { url, region } = target;
-    await this.#parts
-      .leadership()
-      .handOver({ node: target.node, region, url }, (token, record) =>
-        primary.handTo(target.node, token, record),
-      );
+    await this.#parts.leadership().handOver({ node: target.node, region, url }, (token, record) => {
+      primary.handTo(target.node, token, record);
+      primary.handedOver();
+    });
     return target.node;
   }
 
-  /** Waits until what was captured last is at another candidate, if there is one. The app has stopped. */
+  /** Waits until all that is committed is at another candidate, if there is one. The app has stopped. */
   async ship(): Promise<void> {
     const primary = this.#replication;
     if (primary?.role !== 'primary') return;
+    // A program that is not the app could still write.
+    if (this.#parts.fixedRole === undefined) await primary.fence(fenceTimeoutMs);
     await primary.capture();
     if (primary.replicas().some(({ connected, candidate }) => connected && candidate)) {
       await primary.shipped(shipTimeoutMs);

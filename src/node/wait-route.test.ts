@@ -22,6 +22,7 @@ class TestReplication
     >
 {
   name = 'a.db';
+  isOver = false;
   role: Replication['role'] = 'primary';
   local = at(5);
   held: { node: string; candidate: boolean; position: Position }[] = [];

@@ -90,6 +90,12 @@ async function until(
 }
 
 function isReached(replication: Replication, wait: WaitRequest, position: Position): boolean {
+  if (replication.isOver) {
+    throw new SkeinError(
+      'LEASE_LOST',
+      'The role of this node has changed. Ask the primary of now, with the position that you had.',
+    );
+  }
   const local = replication.position(wait.database);
   if (!local) throw databaseNotFound(wait.database);
   if (local.txid < position.txid) return false;

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { readLines } from './line-reader.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -8,6 +10,7 @@ const skein = resolve(import.meta.dirname, '../../bin/skein');
 const linesKept = 4_000;
 const linesInMessages = 25;
 const requestTimeoutMs = 10_000;
+const verbTimeoutMs = 40_000;
 
 export type DatabaseState = {
   readonly txid: string;
@@ -144,6 +147,24 @@ export class TestNode {
     const secret = this.#options.environment?.SKEIN_NODE_SECRET;
     const headers = secret === undefined ? {} : { authorization: `Bearer ${secret}` };
     return fetch(this.url + path, { signal: AbortSignal.timeout(requestTimeoutMs), headers, ...init });
+  }
+
+  /** Runs another verb with this node's configuration. Rejects when it does not end in time; not for its exit code. */
+  async skein(...argv: readonly string[]): Promise<{ stdout: string; stderr: string; code: number | null }> {
+    const child = spawn(skein, argv, {
+      cwd: this.#options.directory,
+      env: this.#environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: verbTimeoutMs,
+      killSignal: 'SIGKILL',
+    });
+    const [stdout, stderr] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, 'close'),
+    ]);
+    if (child.signalCode !== null) throw new Error(`skein ${argv.join(' ')}: ${child.signalCode}\n${stderr}`);
+    return { stdout, stderr, code: child.exitCode };
   }
 
   /** The first line from `from` on that matches, once it is there. */

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { existsSync, rmSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { assertInStep, sqlite3 } from './support/checks.ts';
+import { EtcdServer } from './support/etcd-server.ts';
+import { RedisServer } from './support/redis-server.ts';
+import { SqlConnection } from './support/sql-connection.ts';
+import {
+  type CandidatesOptions,
+  isDurable,
+  leadershipOf,
+  post,
+  TestCandidates,
+} from './support/test-candidates.ts';
+import type { TestNode } from './support/test-node.ts';
+import { waitFor } from './support/wait-for.ts';
+import { skipWithout } from './tools.ts';
+
+const skip = skipWithout('python3') || skipWithout('sqlite3');
+const ttlMs = 2_000;
+const count = 'SELECT count(*) FROM entry';
+
+type Setting = {
+  readonly candidates: TestCandidates;
+  readonly leader: TestNode;
+  /** The first of the others to connect: what the lease record names. */
+  readonly standby: TestNode;
+  readonly third: TestNode;
+  /** On the leader. */
+  readonly connection: SqlConnection;
+};
+
+/** Three nodes in step with a table, and who is what among them. */
+async function threeNodes(t: TestContext, options: CandidatesOptions = {}): Promise<Setting> {
+  const candidates = await TestCandidates.start(t, options);
+  const leader = await candidates.leader();
+  const connection = new SqlConnection(t, leader.path('app.db'), 'python', 0);
+  await connection.run('PRAGMA journal_mode=WAL');
+  await connection.run('CREATE TABLE entry (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE)');
+  await candidates.waitInStep();
+  assert.ok(await isDurable(leader), 'there is a standby');
+  const name = await standbyOf(candidates);
+  const standby = candidates.node(name);
+  const [third] = candidates.others(leader, standby);
+  return { candidates, leader, standby, third, connection };
+}
+
+/** Only the standby can lead while the holder is away. */
+async function standbyOf(candidates: TestCandidates): Promise<string> {
+  const leader = await candidates.leader();
+  const free = await waitFor('one standby', async () => {
+    const told = (await leadershipOf(leader))?.candidates ?? [];
+    const able = told.filter(({ node, obstacle }) => node !== leader.name && obstacle === null);
+    return able.length === 1 ? able[0] : undefined;
+  });
+  return free.node;
+}
+
+function insert(value: string): string {
+  return `INSERT INTO entry (value) VALUES ('${value}')`;
+}
+
+/** The first write that succeeds on a connection that was there before; how long it took to come. */
+async function firstWriteMs(connection: SqlConnection, value: string, sinceMs: number): Promise<number> {
+  await waitFor(`${value} to be written`, async () => (await connection.error(insert(value))) === undefined, {
+    timeoutMs: 30_000,
+  });
+  return performance.now() - sinceMs;
+}
+
+function keepsSomething(node: TestNode): boolean {
+  return existsSync(node.path('.skein/lost'));
+}
+
+async function failsOver(t: TestContext, options: CandidatesOptions): Promise<void> {
+  const { candidates, leader, standby, connection } = await threeNodes(t, options);
+  const there = new SqlConnection(t, standby.path('app.db'), 'node', 0);
+  for (let number = 1; number <= 30; number += 1) {
+    await connection.run(insert(`acknowledged ${number}`));
+    assert.ok(await isDurable(leader));
+  }
+  const killedMs = performance.now();
+  await leader.kill();
+  const tookMs = await firstWriteMs(there, 'after', killedMs);
+  t.diagnostic(`first commit ${Math.round(tookMs)} ms after kill -9, with a TTL of ${ttlMs} ms`);
+  assert.ok(tookMs < ttlMs + 1_000, `${Math.round(tookMs)} ms`);
+  assert.equal(await there.value(count), 31);
+  await leader.start();
+  await assertInStep(candidates);
+  assert.ok(!candidates.nodes.some(keepsSomething));
+}
+
+test(
+  'kill -9 of the primary: the standby leads soon after the TTL, with all that was acknowledged',
+  {
+    skip,
+  },
+  (t) => failsOver(t, {}),
+);
+
+test('kill -9 of the primary, by way of etcd', { skip: skip || skipWithout('etcd-server') }, async (t) => {
+  const etcd = await EtcdServer.started();
+  t.after(() => etcd.remove());
+  await failsOver(t, { store: { type: 'etcd', url: etcd.url } });
+});
+
+test('kill -9 of the primary, by way of Redis', { skip: skip || skipWithout('redis-server') }, async (t) => {
+  const redis = await RedisServer.start();
+  t.after(() => redis.close());
+  await failsOver(t, { store: { type: 'redis', url: redis.url } });
+});
+
+test('a node that lacks acknowledged transactions waits until a person accepts the loss', {
+  skip,
+}, async (t) => {
+  const { candidates, leader, standby, third, connection } = await threeNodes(t);
+  await third.stop();
+  await connection.run(insert('acknowledged'));
+  assert.ok(await isDurable(leader));
+  await Promise.all([leader.kill(), standby.kill()]);
+  await third.start();
+  await third.line(/nobody leads.*(?:acknowledged)/);
+  const refused = await post(third, '/promote', {});
+  assert.equal(refused.body.error?.code, 'NO_CANDIDATE');
+  assert.match(refused.body.error?.message ?? '', /acknowledged.*--accept-loss/);
+  assert.equal((await third.state()).role, 'replica');
+  assert.equal(
+    (await leadershipOf(third))?.candidates.every(({ obstacle }) => obstacle !== null),
+    true,
+  );
+
+  assert.deepEqual((await post(third, '/promote', { acceptLoss: true })).body, { primary: third.name });
+  const there = new SqlConnection(t, third.path('app.db'));
+  await there.run(insert('instead'));
+  await Promise.all([leader.start(), standby.start()]);
+  await assertInStep(candidates);
+  assert.equal(await sqlite3(leader.path('app.db'), 'SELECT value FROM entry'), 'instead');
+  for (const node of [leader, standby]) assert.ok(keepsSomething(node), `${node.name} keeps what it had`);
+  assert.ok(!keepsSomething(third));
+});
+
+test('a node that lacks acknowledged transactions leads once it has them', { skip }, async (t) => {
+  const { candidates, leader, standby, third, connection } = await threeNodes(t);
+  await third.stop();
+  await connection.run(insert('acknowledged'));
+  assert.ok(await isDurable(leader));
+  await Promise.all([leader.kill(), standby.kill()]);
+  await third.start();
+  await third.line(/nobody leads/);
+  await standby.start();
+  assert.equal(await candidates.leader([standby, third]), standby);
+  await leader.start();
+  await assertInStep(candidates);
+  assert.equal(await sqlite3(third.path('app.db'), 'SELECT value FROM entry'), 'acknowledged');
+  assert.ok(!candidates.nodes.some(keepsSomething));
+});
+
+test('an old primary keeps the writes that nobody acknowledged, and then follows', { skip }, async (t) => {
+  const { candidates, leader, standby, third, connection } = await threeNodes(t);
+  await connection.run(insert('acknowledged'));
+  await candidates.waitInStep();
+  for (const node of [standby, third]) process.kill(node.pid ?? 0, 'SIGSTOP');
+  for (const number of [1, 2, 3]) await connection.run(insert(`alone ${number}`));
+  assert.ok(!(await isDurable(leader, 300)), 'nobody has them');
+  await leader.kill();
+  for (const node of [standby, third]) process.kill(node.pid ?? 0, 'SIGCONT');
+  const next = await candidates.leader([standby, third]);
+  const there = new SqlConnection(t, next.path('app.db'));
+  await there.run(insert('after'));
+  await leader.start();
+  await assertInStep(candidates);
+  const kept = await leader.skein('lost', 'list', '--json');
+  const { entries } = JSON.parse(kept.stdout);
+  assert.deepEqual(
+    entries.map(({ database, transactions }: Record<string, unknown>) => [database, transactions]),
+    [['app.db', 3]],
+  );
+  const shown = (await leader.skein('lost', 'show', entries[0].id)).stdout;
+  for (const number of [1, 2, 3]) assert.match(shown, new RegExp(`^INSERT.*'alone ${number}'`, 'm'));
+  assert.doesNotMatch(shown, /INSERT.*'acknowledged'/);
+  assert.equal(
+    await sqlite3(leader.path('app.db'), 'SELECT value FROM entry ORDER BY value'),
+    'acknowledged\nafter',
+  );
+  assert.match(await (await leader.fetch('/metrics')).text(), /^skein_lost_entries\{.*\} 1$/m);
+});
+
+test('a primary that was paused past its lease lets nothing through and follows', { skip }, async (t) => {
+  const { candidates, leader, standby, third, connection } = await threeNodes(t);
+  await connection.run(insert('before'));
+  assert.ok(await isDurable(leader));
+  const pid = leader.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  // The program goes on while its node stands still.
+  await connection.run(insert('while paused'));
+  const pausedMs = performance.now();
+  const waited = post(leader, '/wait', { database: 'app.db', durability: 'replica', timeoutMs: 2_000 });
+  const there = new SqlConnection(t, standby.path('app.db'), 'node', 0);
+  const tookMs = await firstWriteMs(there, 'after', pausedMs);
+  t.diagnostic(`first commit ${Math.round(tookMs)} ms after the pause began`);
+  assert.ok(await isDurable(standby));
+  process.kill(pid, 'SIGCONT');
+  assert.notEqual((await waited).status, 200, 'the wait that came in the pause');
+  await waitFor(
+    'the old primary to follow',
+    async () => (await leader.state()).primary?.node === standby.name,
+  );
+  assert.equal(await connection.error(insert('too late')), 'SQLITE_BUSY');
+  await assertInStep(candidates);
+  assert.equal(await connection.value("SELECT group_concat(value, ' ') FROM entry"), 'before after');
+  assert.ok(keepsSomething(leader), 'it keeps what was written in the pause');
+  assert.ok(!keepsSomething(third));
+});
+
+test('an empty node that is started first after all were stopped does not lead', { skip }, async (t) => {
+  const { candidates, leader, third, connection } = await threeNodes(t);
+  await connection.run(insert('acknowledged'));
+  await candidates.waitInStep();
+  await connection.close();
+  await Promise.all(candidates.others(leader).map((node) => node.stop()));
+  await leader.stop();
+  rmSync(third.databases, { recursive: true });
+  await third.start();
+  await third.line(/nobody leads.*lacks acknowledged transactions of app\.db/);
+  const others = candidates.others(third);
+  await Promise.all(others.map((node) => node.start()));
+  assert.notEqual(await candidates.leader(), third);
+  await assertInStep(candidates);
+  assert.equal(await sqlite3(third.path('app.db'), 'SELECT value FROM entry'), 'acknowledged');
+});
+
+test('all nodes killed at once come back with all that was acknowledged', { skip }, async (t) => {
+  const { candidates, leader, connection } = await threeNodes(t);
+  await connection.run(insert('acknowledged'));
+  assert.ok(await isDurable(leader));
+  await Promise.all(candidates.nodes.map((node) => node.kill()));
+  await Promise.all(candidates.nodes.map((node) => node.start()));
+  await candidates.settled();
+  await assertInStep(candidates);
+  assert.equal(await sqlite3(leader.path('app.db'), 'SELECT value FROM entry'), 'acknowledged');
+});
