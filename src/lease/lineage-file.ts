@@ -1,5 +1,5 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { systemCodeOf } from '../base/errors.ts';
+import { SkeinError, systemCodeOf } from '../base/errors.ts';
 import { decodeRecord, encodeRecord, type LeaseRecord } from './lease-record.ts';
 
 /** What a node knows of its own past after a restart. */
@@ -71,7 +71,8 @@ function read(path: string): Lineage {
       record: record === undefined ? undefined : decodeRecord(JSON.stringify(record)),
     };
   } catch (error) {
-    if (systemCodeOf(error) !== undefined && systemCodeOf(error) !== 'ENOENT') throw error;
+    const isDamaged = error instanceof SkeinError || systemCodeOf(error) === undefined;
+    if (!isDamaged && systemCodeOf(error) !== 'ENOENT') throw error;
     return none;
   }
 }
