@@ -285,12 +285,17 @@ export class Leadership {
       unfence: () => handlers.unfence(),
       notice: (message, fields) => handlers.notice(message, fields),
     });
+    // A stop that came while the lease was being taken has found no term to give up.
+    if (this.#stopping.signal.aborted)
+      return term.release({ ...record, holder: null, standby: null }, this.#timeout());
     this.#term = term;
     this.#saidObstacle = '';
     const running = term.run();
     try {
       await this.#handlers.lead(term);
       this.#acceptLoss = false;
+      // What it has is known only now.
+      term.write();
       const end = await running;
       if (end === 'lost')
         handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });
