@@ -10,13 +10,14 @@ import { LeakCheck, runVariable } from './test/leak-check.ts';
 
 /**
  * `npm test [-- PATH… --FLAG…]`: the test files whose path begins with one of the given paths, or all. Flags go
- * to Node's test runner (`--test-name-pattern=lag`). The exit code is the runner's, or 1 when a test left a
- * process behind.
+ * to Node's test runner (`--test-name-pattern=lag`). `npm run test:soak -- --seed N --minutes M` is the run of faults alone.
+ * The exit code is the runner's, or 1 when a test left a process behind.
  */
 const root = resolve(import.meta.dirname, '..');
-const testLimitMs = 5 * 60_000;
-const fileLimitMs = 10 * 60_000;
-const { flags, prefixes } = readArguments(process.argv.slice(2), process.cwd(), root);
+const { flags, prefixes, faults } = readArguments(process.argv.slice(2), process.cwd(), root);
+/** What a run of faults needs beside its minutes is less than any other test may take. */
+const testLimitMs = (5 + Number(faults.minutes ?? 0)) * 60_000;
+const fileLimitMs = 2 * testLimitMs;
 const files = selectTestFiles(root, prefixes);
 
 if (files.length === 0) {
@@ -44,6 +45,8 @@ async function run(): Promise<number> {
     stdio: 'inherit',
     env: {
       ...process.env,
+      ...(faults.seed === undefined ? {} : { SKEIN_TEST_SOAK_SEED: faults.seed }),
+      ...(faults.minutes === undefined ? {} : { SKEIN_TEST_SOAK_MINUTES: faults.minutes }),
       [missingToolsVariable]: missingTools.join(' '),
       [runVariable]: runId,
       [fileLimitVariable]: String(fileLimitMs),

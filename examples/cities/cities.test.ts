@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -156,6 +156,11 @@ test('a visit where the write lock is never free is refused with the way out, an
   const answer = await refused;
   assert.equal(answer.status, 409);
   assert.match(answer.error ?? '', /send the same request to the app in ams/);
+  writeFileSync(join(directory, '.primary'), 'ord-1\n');
+  assert.match(
+    (await call(`/places/${sydney}/visits`, 'POST')).error ?? '',
+    /send the same request to the app on ord-1/,
+  );
   database.exec('ROLLBACK');
   database.close();
   assert.equal((await call(`/places/${sydney}/visits`, 'POST')).status, 201);

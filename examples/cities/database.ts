@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -48,6 +48,15 @@ function openLoaded(timeoutMs: number): DatabaseSync | undefined {
 /** True once the places are in: they come with their tables in one transaction. */
 export function isLoaded(database: DatabaseSync): boolean {
   return database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'places'").get() !== undefined;
+}
+
+/** The node that leads now, which Skein and LiteFS write beside the database of every other; undefined while none is known. */
+export function primaryNode(): string | undefined {
+  try {
+    return readFileSync(join(directory, '.primary'), 'utf8').trim();
+  } catch {
+    return undefined;
+  }
 }
 
 const sqliteBusy = 5;

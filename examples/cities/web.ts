@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { openDatabase } from './database.ts';
+import { openDatabase, primaryNode } from './database.ts';
 import { Places } from './places.ts';
 import { Visits, WriteRefused } from './visits.ts';
 
@@ -168,11 +168,12 @@ function answerError(response: ServerResponse, error: unknown): void {
   if (error instanceof RequestError) {
     answerJson(response, error.status, { error: error.message });
   } else if (error instanceof WriteRefused) {
-    const todo = `send the same request to the app in ${primaryRegion}`;
+    const primary = primaryNode();
+    const todo = `send the same request to the app ${primary ? `on ${primary}` : `in ${primaryRegion}`}`;
     answerJson(response, 409, {
       error: `the database in ${region} is read-only here, visits are written on the primary: ${todo}`,
       region,
-      primaryRegion,
+      primary,
     });
   } else {
     console.error(error);

@@ -6,6 +6,10 @@ import { isRefusedWrite, openDatabase } from './database.ts';
 
 const pollMs = 200;
 const visitsPerRoundMax = 1000;
+/** With visits all the time, a line for each round would be all that one sees. */
+const reportPauseMs = 10_000;
+let unreported = 0;
+let reportedMs = -reportPauseMs;
 
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -39,14 +43,22 @@ function countAllNew(database: DatabaseSync): boolean {
     let handled = visitsPerRoundMax;
     while (handled === visitsPerRoundMax && !stopping.signal.aborted) {
       handled = countNewVisits(database);
-      if (handled > 0) console.log(`counted ${handled} ${handled === 1 ? 'visit' : 'visits'}`);
+      unreported += handled;
     }
+    report();
     return true;
   } catch (error) {
     if (!isRefusedWrite(error)) throw error;
     console.log('the database accepts no write now; trying again');
     return false;
   }
+}
+
+function report(): void {
+  if (unreported === 0 || performance.now() - reportedMs < reportPauseMs) return;
+  console.log(`counted ${unreported} ${unreported === 1 ? 'visit' : 'visits'}`);
+  unreported = 0;
+  reportedMs = performance.now();
 }
 
 /** Adds the visits since the last one counted; both move in one transaction, so none counts twice. */

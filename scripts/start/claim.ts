@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { sleep } from '../../src/base/sleep.ts';
-import type { Cluster } from './cluster.ts';
-import { fetchStatus } from './node-status.ts';
+import { type Cluster, dataDirectoryVariable } from './cluster.ts';
+import { processesWith, processTree, signalAll } from './process-tree.ts';
 
 interface Claim {
   pid: number;
-  nodes: { name: string; apiUrl: string }[];
+  nodes: { name: string; dataDirectory: string }[];
 }
 
 const stopTimeoutMs = 15_000;
@@ -35,7 +35,7 @@ export class DirectoryClaim {
     }
     const stopped: string[] = [];
     for (const node of earlier?.nodes ?? []) {
-      if (await stopLeftover(node.name, node.apiUrl)) stopped.push(node.name);
+      if (await stopLeftover(node.dataDirectory)) stopped.push(node.name);
     }
     rmSync(file, { force: true });
     const claim = new DirectoryClaim(file);
@@ -45,7 +45,7 @@ export class DirectoryClaim {
 
   /** Notes where the nodes are, so that the next run finds them if this one is killed. */
   note(cluster: Cluster): void {
-    const nodes = cluster.nodes.map(({ plan }) => ({ name: plan.name, apiUrl: plan.apiUrl }));
+    const nodes = cluster.nodes.map(({ plan }) => ({ name: plan.name, dataDirectory: plan.dataDirectory }));
     writeFileSync(this.#file, JSON.stringify({ pid: process.pid, nodes } satisfies Claim));
   }
 
@@ -73,12 +73,14 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Stops a node by what it says of itself: its process number could belong to another program by now. */
-async function stopLeftover(name: string, apiUrl: string): Promise<boolean> {
-  const status = await fetchStatus(apiUrl);
-  if (status?.node !== name) return false;
-  process.kill(status.pid, 'SIGTERM');
+/** Stops the node of that directory, a paused one too: its process number is not noted, and could be another's by now. */
+async function stopLeftover(dataDirectory: string): Promise<boolean> {
+  // The app does not get the node's own variables: only the node has this one.
+  const [pid] = processesWith(`${dataDirectoryVariable}=${dataDirectory}`);
+  if (pid === undefined) return false;
+  signalAll(processTree(pid), 'SIGCONT');
+  signalAll([pid], 'SIGTERM');
   const deadline = monotonicMs() + stopTimeoutMs;
-  while (existsSync(`/proc/${status.pid}`) && monotonicMs() < deadline) await sleep(100);
+  while (existsSync(`/proc/${pid}`) && monotonicMs() < deadline) await sleep(100);
   return true;
 }

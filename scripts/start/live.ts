@@ -1,46 +1,88 @@
 import { monotonicMs } from '../../src/base/clock.ts';
 import { sleep } from '../../src/base/sleep.ts';
 import type { Cluster } from './cluster.ts';
+import { Controls } from './controls.ts';
+import { Happenings } from './happenings.ts';
+import { keysLine } from './keys.ts';
+import { isServing } from './node-status.ts';
 import { planLines } from './plan.ts';
 import { type NodeView, screen, statusLine } from './screen.ts';
 import type { Terminal } from './terminal.ts';
+import { Visitors } from './visitors.ts';
 import { ClusterWatch } from './watch.ts';
 
-const pollMs = 500;
+const pollMs = 250;
+/** While nobody leads: who does next is told to a tenth of a second. */
+const leaderlessPollMs = 50;
 const linePauseMs = 5000;
+const visitIntervalMs = 100;
 
-/** Shows the cluster until the signal aborts: one screen redrawn in place, or lines where there is no terminal. */
-export async function showLive(cluster: Cluster, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  if (terminal.isLive) await showScreen(cluster, terminal, signal);
+/**
+ * Shows the cluster until the signal aborts: one screen redrawn in place, with keys, of which one calls `stop`; or lines where
+ * there is no terminal.
+ */
+export async function showLive(
+  cluster: Cluster,
+  terminal: Terminal,
+  signal: AbortSignal,
+  stop: () => void,
+): Promise<void> {
+  if (terminal.isLive) await showScreen(cluster, terminal, signal, stop);
   else await showLines(cluster, terminal, signal);
 }
 
-async function showScreen(cluster: Cluster, terminal: Terminal, signal: AbortSignal): Promise<void> {
+async function showScreen(
+  cluster: Cluster,
+  terminal: Terminal,
+  signal: AbortSignal,
+  stop: () => void,
+): Promise<void> {
   const watch = new ClusterWatch(cluster);
+  const happenings = new Happenings();
+  const controls = new Controls(cluster, watch, happenings, stop);
   const began = monotonicMs();
-  const places = planLines(cluster.nodes.map(({ plan }) => plan));
   const draw = (): void => {
     watch.newLines();
-    const state = { nodes: watch.views(), upMs: monotonicMs() - began, places, log: watch.log };
-    terminal.draw(screen({ ...state, keys: 'Ctrl-C stops' }, terminal.size));
+    const nodes = watch.views();
+    happenings.look(nodes);
+    const places = planLines(
+      cluster.nodes.map(({ plan }) => plan),
+      watch.leader()?.plan.name,
+    );
+    const shown = { nodes, upMs: monotonicMs() - began, places, log: watch.log, happened: happenings.text };
+    const keys = terminal.hasKeys
+      ? { keys: keysLine, chosen: controls.chosen.plan.name }
+      : { keys: 'Ctrl-C stops' };
+    terminal.draw(screen({ ...shown, ...keys }, terminal.size));
   };
-  const outlook = new Outlook(cluster);
-  terminal.enter(draw);
+  const outlook = new Outlook(cluster, terminal.hasKeys);
+  const ending = new AbortController();
+  const visitors = new Visitors(() => (outlook.hasStarted ? watch.leader()?.plan : undefined), false);
+  const visiting = visitors.run(visitIntervalMs, ending.signal);
+  let isShown = true;
+  terminal.enter(draw, (command) => {
+    const done = controls.press(command);
+    draw();
+    void done.then(() => isShown && draw());
+  });
   try {
     draw();
     while (!signal.aborted && outlook.isWorthShowing(await watch.refresh())) {
       draw();
-      await sleep(pollMs, signal);
+      await sleep(watch.leader() ? pollMs : leaderlessPollMs, signal);
     }
   } finally {
+    isShown = false;
     terminal.leave();
+    ending.abort();
+    await visiting;
   }
 }
 
 /** One line when something has changed, at most every 5 s; while the nodes start, what they say as well. */
 async function showLines(cluster: Cluster, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const watch = new ClusterWatch(cluster);
-  const outlook = new Outlook(cluster);
+  const outlook = new Outlook(cluster, false);
   let shown = '';
   let shownMs = -linePauseMs;
   while (!signal.aborted) {
@@ -58,28 +100,24 @@ async function showLines(cluster: Cluster, terminal: Terminal, signal: AbortSign
   }
 }
 
-/** A node that ends while the cluster starts is a failure; one that ends later is something to watch. */
+/** A node that ends by itself while the cluster starts is a failure; one that ends later is something to watch. */
 class Outlook {
   readonly #cluster: Cluster;
+  /** Whether a node can be brought back by a key: then there is something to show with none running. */
+  readonly #hasKeys: boolean;
   hasStarted = false;
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, hasKeys: boolean) {
     this.#cluster = cluster;
+    this.#hasKeys = hasKeys;
   }
 
   isWorthShowing(views: readonly NodeView[]): boolean {
-    this.hasStarted ||= views.every(isReady);
+    this.hasStarted ||= views.every(({ status }) => isServing(status));
     const { nodes } = this.#cluster;
-    return this.hasStarted ? nodes.some((node) => node.isRunning) : nodes.every((node) => node.isRunning);
+    if (!this.hasStarted) return nodes.every(({ exit, wasKilled }) => exit === undefined || wasKilled);
+    return this.#hasKeys || nodes.some(({ isRunning }) => isRunning);
   }
-}
-
-/** True once the node serves: it has the database, and all of its processes run. */
-export function isReady({ status }: NodeView): boolean {
-  if (!status || Object.keys(status.databases).length === 0 || status.processes.length === 0) return false;
-  return status.processes.every(
-    ({ on, state }) => state === 'running' || (on === 'primary' && status.role === 'replica'),
-  );
 }
 
 /** What counts as a change: not the lag and the rate, which never stand still. */

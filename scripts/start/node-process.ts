@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { sleep } from '../../src/base/sleep.ts';
 import type { NodePlan } from './plan.ts';
+import { processTree, signalAll } from './process-tree.ts';
 
 export interface NodeCommand {
   program: string;
@@ -22,6 +23,9 @@ export class NodeProcess {
   #ended: Promise<void> = Promise.resolve();
   /** How it ended, in words; undefined while it runs and before it was started. */
   exit: string | undefined;
+  /** Whether `kill` ended it: then nobody has to be told that it ended. */
+  wasKilled = false;
+  #isPaused = false;
 
   constructor(plan: NodePlan, command: NodeCommand) {
     this.plan = plan;
@@ -36,10 +40,17 @@ export class NodeProcess {
     return this.#child !== undefined && this.exit === undefined;
   }
 
+  get isPaused(): boolean {
+    return this.#isPaused && this.isRunning;
+  }
+
+  /** Starts it, unless it runs. */
   start(): void {
+    if (this.isRunning) return;
     mkdirSync(this.plan.dataDirectory, { recursive: true });
     mkdirSync(dirname(this.plan.logFile), { recursive: true });
-    closeSync(openSync(this.plan.logFile, 'w'));
+    // What the node said before it was killed stays.
+    if (!this.#child) closeSync(openSync(this.plan.logFile, 'w'));
     // Appending, so that the file may be cut short while the node writes to it.
     const log = openSync(this.plan.logFile, 'a');
     const { program, parameters, directory, environment } = this.#command;
@@ -53,6 +64,8 @@ export class NodeProcess {
     closeSync(log);
     this.#child = child;
     this.exit = undefined;
+    this.wasKilled = false;
+    this.#isPaused = false;
     this.#ended = new Promise((resolve) => {
       child.once('error', (error) => {
         this.exit = `could not start ${program}: ${error.message}`;
@@ -70,14 +83,46 @@ export class NodeProcess {
     if (this.isRunning) this.#child?.kill(signal);
   }
 
+  /** SIGKILL to the node alone: what it leaves behind is its own guard's affair. */
+  kill(): void {
+    if (!this.isRunning) return;
+    this.wasKilled = true;
+    const left = this.#isPaused ? this.#tree() : [];
+    this.signal('SIGKILL');
+    // A guard that is stopped ends nothing.
+    signalAll(left, 'SIGCONT');
+  }
+
+  /** SIGSTOP to the node and to everything that it started, as if the machine were suspended. */
+  pause(): void {
+    if (!this.isRunning || this.#isPaused) return;
+    this.#isPaused = true;
+    // The node first: it starts nothing more then.
+    this.signal('SIGSTOP');
+    signalAll(this.#tree(), 'SIGSTOP');
+  }
+
+  /** SIGCONT to all that `pause` stopped. */
+  resume(): void {
+    if (!this.isPaused) return;
+    this.#isPaused = false;
+    signalAll(this.#tree(), 'SIGCONT');
+  }
+
   /** Asks the node to stop, and kills it when it does not within 15 s. True if it stopped by itself. */
   async stop(hurry: AbortSignal): Promise<boolean> {
     if (!this.isRunning) return true;
+    this.resume();
     this.signal('SIGTERM');
     if (await this.#endsWithin(stopTimeoutMs, hurry)) return true;
     this.signal('SIGKILL');
     await this.#endsWithin(killTimeoutMs);
     return false;
+  }
+
+  #tree(): number[] {
+    const { pid } = this;
+    return pid === undefined ? [] : processTree(pid);
   }
 
   async #endsWithin(timeoutMs: number, hurry?: AbortSignal): Promise<boolean> {

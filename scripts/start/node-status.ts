@@ -7,6 +7,7 @@ const nodeStatus = z.object({
   node: z.string(),
   pid: z.number(),
   role: z.enum(['primary', 'replica']),
+  epoch: z.number(),
   primary: z.object({ node: z.string(), url: z.string() }).nullable(),
   databases: z.record(
     z.string(),
@@ -45,4 +46,21 @@ export async function fetchStatus(apiUrl: string): Promise<NodeStatus | undefine
 export function positionOf(status: NodeStatus | undefined): string | undefined {
   const database = status?.databases[databaseName];
   return database && `${database.txid}/${database.checksum}`;
+}
+
+/** True once the node serves: it has the database, and all of its processes run. */
+export function isServing(status: NodeStatus | undefined): boolean {
+  if (!status || Object.keys(status.databases).length === 0 || status.processes.length === 0) return false;
+  return status.processes.every(
+    ({ on, state }) => state === 'running' || (on === 'primary' && status.role === 'replica'),
+  );
+}
+
+/** What the node that leads says: of two that claim it, the older one has yet to learn that it does not any more. */
+export function leadingStatus(all: readonly (NodeStatus | undefined)[]): NodeStatus | undefined {
+  let leading: NodeStatus | undefined;
+  for (const status of all) {
+    if (status?.role === 'primary' && status.epoch > (leading?.epoch ?? -1)) leading = status;
+  }
+  return leading;
 }

@@ -31,4 +31,7 @@ test('what is printed names every address, every directory and how to read a rep
     for (const part of [appUrl, apiUrl, dataDirectory]) assert.ok(text.includes(part), part);
   }
   assert.match(text, /sqlite3 \S+ord\/data\/cities\.db/);
+  const later = planLines(nodes, 'ord').join('\n');
+  assert.ok(later.includes(`POST ${nodes[1]?.appUrl}/places`));
+  assert.match(later, /sqlite3 \S+ams\/data\/cities\.db/);
 });

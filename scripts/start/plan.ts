@@ -16,8 +16,10 @@ export interface NodePlan {
 }
 
 export interface Plan {
-  /** The first is the primary. */
+  /** The first is the one that leads first. */
   nodes: NodePlan[];
+  /** Where the nodes keep the lease that decides who leads. */
+  leaseDirectory: string;
   /** One line for each port that was taken. */
   notes: string[];
 }
@@ -56,11 +58,11 @@ export async function planNodes(directory: string): Promise<Plan> {
       logFile: join(directory, name, 'skein.log'),
     });
   }
-  return { nodes, notes };
+  return { nodes, leaseDirectory: join(directory, 'lease'), notes };
 }
 
-/** What to print about the plan: where everything is, and two things to try. */
-export function planLines(nodes: NodePlan[]): string[] {
+/** What to print about the plan: where everything is, and two things to try, the write where it works now. */
+export function planLines(nodes: readonly NodePlan[], leaderName = nodes[0]?.name): string[] {
   const rows = nodes.map((node) => [node.name, node.appUrl, node.apiUrl, shortPath(node.dataDirectory)]);
   const cells = [['', 'app', 'API', 'data'], ...rows];
   const widths = [0, 1, 2].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
@@ -70,7 +72,8 @@ export function planLines(nodes: NodePlan[]): string[] {
       .join('  ')
       .trimEnd(),
   );
-  const [primary, replica] = nodes;
+  const primary = nodes.find(({ name }) => name === leaderName);
+  const replica = nodes.find(({ name }) => name !== leaderName);
   if (!primary || !replica) return lines;
   const file = shortPath(join(replica.dataDirectory, 'cities.db'));
   return [

@@ -18,6 +18,7 @@ function node(name: string, city: string, isPrimary: boolean): NodeView {
       node: name,
       pid: 1,
       role: isPrimary ? 'primary' : 'replica',
+      epoch: 1,
       primary: { node: 'ams', url: 'http://127.0.0.1:20201' },
       databases: { 'cities.db': { ...position, lagMs: 0.42 } },
       replicas: [],
@@ -35,6 +36,7 @@ const state: ScreenState = {
   upMs: 3_725_000,
   places: ['ams  http://127.0.0.1:8081', 'ord  http://127.0.0.1:8082'],
   log: Array.from({ length: 100 }, (_, index) => ({ node: 'ams', text: `line ${index} 東京 São Paulo` })),
+  happened: 'syd was killed',
   keys: 'Ctrl-C stops',
 };
 
@@ -47,7 +49,7 @@ test('a screen says of each node its role, position, lag, rate, acknowledgement 
   assert.deepEqual(ams, ['ams Amsterdam', 'primary', short, '-', '123', '-', primaryProcesses]);
   const replicaProcesses = 'web running (2 restarts)';
   assert.deepEqual(ord, ['ord Chicago', 'replica', short, '0.4 ms', '123', '5a7/b1b2c3d4', replicaProcesses]);
-  assert.deepEqual(syd, ['syd Sydney', 'ended by SIGKILL']);
+  assert.deepEqual(syd, ['syd Sydney', 'unknown', '-', '-', '-', '-', 'ended by SIGKILL']);
   assert.match(lines[0] ?? '', /up 1 h 2 min/);
 });
 
@@ -69,7 +71,26 @@ test('a narrow terminal still shows role, position and processes of each node', 
   const text = screen(state, { columns: 60, rows: 24, color: false }).join('\n');
   assert.match(text, /ams Amsterdam {2}primary {2}web running \(2 restarts\), worker/);
   assert.match(text, /5a8\/a1b2c3d4 {2}lag 0\.4 ms {2}123 tx\/s/);
-  assert.match(text, /syd Sydney {2}ended by SIGKILL/);
+  assert.match(text, /syd Sydney {2}unknown {2}ended by SIGKILL/);
+});
+
+test('what happened and the keys are the last two lines, in a low terminal too', () => {
+  for (const rows of [9, 12, 24, 60]) {
+    const lines = screen(state, { columns: 100, rows, color: false });
+    assert.deepEqual(lines.slice(-2), ['syd was killed', 'Ctrl-C stops'], `${rows} rows`);
+    assert.ok(lines.some((line) => line.startsWith('syd Sydney')));
+  }
+});
+
+test('where there are keys the node that they act on is marked, in a wide and in a narrow terminal', () => {
+  for (const columns of [100, 60]) {
+    const lines = screen({ ...state, chosen: 'ord' }, { columns, rows: 30, color: false });
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('>')).map((line) => line.slice(0, 13)),
+      ['> ord Chicago'],
+    );
+    assert.ok(lines.some((line) => line.startsWith('  ams Amsterdam')));
+  }
 });
 
 test('colour codes are only there when colour is on, and always ended', () => {
@@ -86,9 +107,9 @@ test('colour codes are only there when colour is on, and always ended', () => {
 test('the last lines of the log fill what is left of the screen', () => {
   const lines = screen(state, { columns: 100, rows: 30, color: false });
   assert.equal(lines.length, 30);
-  assert.equal(lines.at(-1), 'ams line 99 東京 São Paulo');
-  const low = screen(state, { columns: 100, rows: 9, color: false });
-  assert.equal(low.at(-1), 'ams line 99 東京 São Paulo');
+  assert.equal(lines.at(-4), 'ams line 99 東京 São Paulo');
+  const low = screen(state, { columns: 100, rows: 12, color: false });
+  assert.equal(low.at(-4), 'ams line 99 東京 São Paulo');
   assert.ok(!low.some((line) => line.includes('http://')));
 });
 

@@ -23,6 +23,10 @@ export interface ScreenState {
   /** Where everything is: shown when there is room. */
   places: readonly string[];
   log: readonly LogLine[];
+  /** The node that keys act on; undefined where there are no keys. */
+  chosen?: string | undefined;
+  /** What happened last; empty at first. */
+  happened: string;
   /** The keys that work now. */
   keys: string;
 }
@@ -46,24 +50,24 @@ export function screen(state: ScreenState, size: ScreenSize): string[] {
   const title: Span[] = [
     ['Skein', 'bold'],
     [`  cities in ${state.nodes.length} regions, up ${duration(state.upMs)}`, 'plain'],
-    [`   ${state.keys}`, 'dim'],
   ];
-  const lines: Span[][] = [title, [], ...nodeLines(state.nodes, size.columns)];
-  const left = size.rows - lines.length;
+  const lines: Span[][] = [title, [], ...nodeLines(state.nodes, size.columns, state.chosen), []];
+  const bottom: Span[][] = [[[state.happened, 'bold']], [[state.keys, 'dim']]];
+  const left = size.rows - lines.length - bottom.length;
   const placesHeight = state.places.length + 1;
-  const hasPlaces = left >= placesHeight + 4;
-  if (hasPlaces) lines.push([], ...state.places.map((text): Span[] => [[text, 'plain']]));
-  const logHeight = size.rows - lines.length - 1;
+  if (left >= placesHeight + 4) lines.push(...state.places.map((text): Span[] => [[text, 'plain']]), []);
+  const logHeight = size.rows - lines.length - bottom.length - 1;
   if (logHeight >= 2) {
-    lines.push([]);
-    for (const { node, text } of state.log.slice(-logHeight)) {
-      lines.push([
-        [`${node} `, 'dim'],
-        [text, 'plain'],
-      ]);
-    }
+    const log = state.log.slice(-logHeight).map(({ node, text }): Span[] => [
+      [`${node} `, 'dim'],
+      [text, 'plain'],
+    ]);
+    const missing = Array.from({ length: logHeight - log.length }, (): Span[] => []);
+    lines.push(...log, ...missing, []);
   }
-  return lines.slice(0, size.rows).map((spans) => paint(spans, size));
+  // What is too much is cut above the bottom, but never for it alone.
+  const kept = lines.slice(0, Math.max(size.rows - bottom.length, Math.min(size.rows, lines.length - 1)));
+  return [...kept, ...bottom].slice(0, size.rows).map((spans) => paint(spans, size));
 }
 
 /** The table of nodes alone, for a report that stays on the terminal. */
@@ -89,13 +93,19 @@ export function shortPosition(position: string | undefined): string {
   return `${txid.replace(/^0+(?=.)/, '')}/${checksum.slice(0, 8)}`;
 }
 
-function nodeLines(nodes: readonly NodeView[], columns: number): Span[][] {
-  return columns >= tableColumnsMin ? tableLines(nodes) : nodes.flatMap(stackedLines);
+/** With a node chosen, each gets a place for the mark before it. */
+function nodeLines(nodes: readonly NodeView[], columns: number, chosen?: string): Span[][] {
+  const isWide = columns >= tableColumnsMin;
+  const lines = isWide ? tableLines(nodes) : nodes.flatMap(stackedLines);
+  if (chosen === undefined) return lines;
+  const chosenAt = nodes.findIndex(({ name }) => name === chosen);
+  const markedAt = isWide ? chosenAt + 1 : chosenAt * 2;
+  return lines.map((line, index) => [[index === markedAt ? '> ' : '  ', 'bold'], ...line]);
 }
 
 function tableLines(nodes: readonly NodeView[]): Span[][] {
   const rows = [headings.map((heading): Span => [heading, 'dim']), ...nodes.map(cellsOf)];
-  // The last cell of a row takes what is left of the line, and so does the only one of a node in trouble.
+  // The last cell of a row takes what is left of the line.
   const widthOf = (row: Span[], column: number): number =>
     column < row.length - 1 ? textWidth(row[column]?.[0] ?? '') : 0;
   const widths = headings.map((_, column) => Math.max(...rows.map((row) => widthOf(row, column))));
@@ -108,30 +118,29 @@ function tableLines(nodes: readonly NodeView[]): Span[][] {
 }
 
 function cellsOf(node: NodeView): Span[] {
-  const name: Span = [`${node.name} ${node.city}`, 'plain'];
-  if (!node.status) {
-    const style = node.trouble === 'starting' ? 'dim' : 'bad';
-    return [name, [node.trouble ?? 'unknown', style]];
-  }
+  const { status } = node;
   return [
-    name,
-    roleOf(node.status),
-    [shortPosition(positionOf(node.status)), 'plain'],
+    [`${node.name} ${node.city}`, 'plain'],
+    status ? roleOf(status) : ['unknown', 'dim'],
+    [shortPosition(positionOf(status)), 'plain'],
     [lagOf(node), 'plain'],
     [rateOf(node), 'plain'],
     [shortPosition(node.acknowledged), 'plain'],
-    processesOf(node.status),
+    status ? processesOf(status) : troubleOf(node),
   ];
+}
+
+function troubleOf({ trouble }: NodeView): Span {
+  const isExpected = trouble === 'starting' || trouble === 'not started yet';
+  return [trouble ?? 'unknown', isExpected ? 'dim' : 'bad'];
 }
 
 function stackedLines(node: NodeView): Span[][] {
   const [name, role, position, lag, rate, , processes] = cellsOf(node);
-  if (!name || !role) return [];
-  const first: Span[] = [name, ['  ', 'plain'], role];
-  if (!position || !lag || !rate || !processes) return [first, []];
+  if (!name || !role || !position || !lag || !rate || !processes) return [];
   const numbers = `${position[0]}  lag ${lag[0]}  ${rate[0]} tx/s`;
   return [
-    [...first, ['  ', 'plain'], processes],
+    [name, ['  ', 'plain'], role, ['  ', 'plain'], processes],
     [
       ['  ', 'plain'],
       [numbers, 'dim'],
@@ -151,8 +160,8 @@ function lagOf({ status }: NodeView): string {
   return lagMs < 10_000 ? `${Math.round(lagMs)} ms` : `${Math.round(lagMs / 1000)} s`;
 }
 
-function rateOf({ transactionsPerSecond }: NodeView): string {
-  if (transactionsPerSecond === undefined) return '-';
+function rateOf({ status, transactionsPerSecond }: NodeView): string {
+  if (!status || transactionsPerSecond === undefined) return '-';
   return transactionsPerSecond.toFixed(transactionsPerSecond < 10 ? 1 : 0);
 }
 

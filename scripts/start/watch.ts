@@ -1,12 +1,15 @@
 import { monotonicMs } from '../../src/base/clock.ts';
+import { sleep } from '../../src/base/sleep.ts';
 import type { Cluster } from './cluster.ts';
 import { LogTail } from './log-tail.ts';
 import type { NodeProcess } from './node-process.ts';
-import { databaseName, fetchStatus, type NodeStatus } from './node-status.ts';
+import { databaseName, fetchStatus, leadingStatus, type NodeStatus } from './node-status.ts';
 import type { LogLine, NodeView } from './screen.ts';
 
 const rateWindowMs = 3000;
 const logLinesMax = 200;
+/** How long a look waits for a node that does not answer: the others are shown meanwhile. */
+const patienceMs = 250;
 
 /** Follows the nodes of a cluster: what each last said of itself, how fast it goes, and what it logged. */
 export class ClusterWatch {
@@ -17,18 +20,25 @@ export class ClusterWatch {
     this.#watches = cluster.nodes.map((node) => new NodeWatch(node));
   }
 
-  /** Asks all nodes at once; a node that does not answer costs two seconds at most. */
+  /** Asks all nodes at once; of one that does not answer soon the last answer stands, for two seconds at most. */
   async refresh(): Promise<NodeView[]> {
-    await Promise.all(this.#watches.map((watch) => watch.refresh()));
+    const over = new AbortController();
+    const answered = Promise.all(this.#watches.map((watch) => watch.refresh()));
+    await Promise.race([answered, sleep(patienceMs, over.signal)]);
+    over.abort();
     return this.views();
   }
 
+  /** The node that leads; undefined while none is known to. */
+  leader(): NodeProcess | undefined {
+    const leading = leadingStatus(this.#watches.map(({ status }) => status));
+    return this.#watches.find(({ node }) => node.plan.name === leading?.node)?.node;
+  }
+
   views(): NodeView[] {
-    const acknowledged = this.#watches.flatMap(({ status }) =>
-      status?.role === 'primary' ? status.replicas : [],
-    );
+    const leading = leadingStatus(this.#watches.map(({ status }) => status));
     return this.#watches.map((watch) => {
-      const replica = acknowledged.find(({ node }) => node === watch.node.plan.name);
+      const replica = leading?.replicas.find(({ node }) => node === watch.node.plan.name);
       return { ...watch.view(), acknowledged: replica?.acknowledged[databaseName] };
     });
   }
@@ -53,23 +63,41 @@ class NodeWatch {
   readonly tail: LogTail;
   readonly #samples: { atMs: number; txid: number }[] = [];
   #hasAnswered = false;
-  status: NodeStatus | undefined;
+  #asking: Promise<void> | undefined;
+  #status: NodeStatus | undefined;
 
   constructor(node: NodeProcess) {
     this.node = node;
     this.tail = new LogTail(node.plan.logFile);
   }
 
-  async refresh(): Promise<void> {
-    const status = this.node.isRunning ? await fetchStatus(this.node.plan.apiUrl) : undefined;
-    // Another program may have taken the port between our look at it and the node's start.
-    this.status = status?.node === this.node.plan.name ? status : undefined;
-    if (!this.status) {
+  /** What it said last; nothing of a node that cannot say anything now. */
+  get status(): NodeStatus | undefined {
+    return this.node.isRunning && !this.node.isPaused ? this.#status : undefined;
+  }
+
+  refresh(): Promise<void> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #ask(): Promise<void> {
+    const { node } = this;
+    const { pid } = node;
+    const canAnswer = node.isRunning && !node.isPaused;
+    const status = canAnswer ? await fetchStatus(node.plan.apiUrl) : undefined;
+    // Not an answer from before it was killed, nor that of another program which took the port.
+    const isOwn = status?.node === node.plan.name && node.pid === pid;
+    this.#status = isOwn ? status : undefined;
+    if (!node.isRunning) this.#hasAnswered = false;
+    if (!this.#status) {
       this.#samples.length = 0;
       return;
     }
     this.#hasAnswered = true;
-    const txid = this.status.databases[databaseName]?.txid;
+    const txid = this.#status.databases[databaseName]?.txid;
     if (txid === undefined) return;
     const atMs = monotonicMs();
     this.#samples.push({ atMs, txid: Number.parseInt(txid, 16) });
@@ -79,15 +107,22 @@ class NodeWatch {
   }
 
   view(): NodeView {
-    const { plan, exit } = this.node;
-    const state = exit ?? (this.status ? undefined : this.#hasAnswered ? 'does not answer' : 'starting');
+    const { plan } = this.node;
     return {
       name: plan.name,
       city: plan.city,
-      trouble: state,
+      trouble: this.status ? undefined : this.#trouble(),
       status: this.status,
       transactionsPerSecond: this.#rate(),
     };
+  }
+
+  #trouble(): string {
+    const { exit, isRunning, isPaused } = this.node;
+    if (exit !== undefined) return exit;
+    if (!isRunning) return 'not started yet';
+    if (isPaused) return 'paused';
+    return this.#hasAnswered ? 'does not answer' : 'starting';
   }
 
   #rate(): number | undefined {

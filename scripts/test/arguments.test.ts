@@ -27,7 +27,21 @@ test('flags go to the runner, paths count from where the command was given', () 
   assert.deepEqual(readArguments(['--test-only', 'ltx', './log/a.test.ts'], join(root, 'src'), root), {
     flags: ['--test-only'],
     prefixes: ['src/ltx', 'src/log/a.test.ts'],
+    faults: { seed: undefined, minutes: undefined },
   });
+});
+
+test('a seed and minutes are for the run of faults, and select it alone', () => {
+  for (const args of [
+    ['test/soak', '--seed', '7', '--minutes', '1.5', '--test-only'],
+    ['test/soak', '--seed=7', '--test-only', '--minutes=1.5'],
+  ]) {
+    assert.deepEqual(readArguments(args, root, root), {
+      flags: ['--test-only'],
+      prefixes: ['test/soak/faults'],
+      faults: { seed: '7', minutes: '1.5' },
+    });
+  }
 });
 
 test('without a path all test files run, but no soak test and none of a dependency', () => {
