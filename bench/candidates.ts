@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { createReadStream, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { backup, DatabaseSync } from 'node:sqlite';
+import { pipeline } from 'node:stream/promises';
 import { sleep } from '../src/base/sleep.ts';
 import { countItems, createItems, databaseName } from './items.ts';
 import { BenchNode, freePorts, type LeaseVariables } from './nodes.ts';
@@ -58,17 +61,24 @@ export class Candidates {
   async requireSame(rows: number): Promise<void> {
     const primary = await this.settled();
     await primary.heldBy(this.nodes.length - 1, databaseName);
-    const states = await Promise.all(
-      this.nodes.map(async (node) => {
-        const answer = await fetch(`${node.url}/export?name=${databaseName}`);
-        const hash = createHash('sha256');
-        for await (const chunk of answer.body ?? []) hash.update(chunk);
-        return `${answer.headers.get('skein-position')} ${hash.digest('hex')}`;
-      }),
-    );
-    if (new Set(states).size !== 1) throw new Error(`nodes differ in the end:\n${states.join('\n')}`);
+    const hashes = await Promise.all(this.nodes.map((node) => this.#pagesHash(node)));
+    if (new Set(hashes).size !== 1) throw new Error(`nodes differ in the end:\n${hashes.join('\n')}`);
     const counted = countItems(primary.databasePath(databaseName));
     if (counted !== rows) throw new Error(`${rows} rows were committed, and there are ${counted}`);
+  }
+
+  /** SHA-256 of all pages as SQLite itself reads them. */
+  async #pagesHash(node: BenchNode): Promise<string> {
+    const copy = join(this.#directory, `${node.name}.copy`);
+    const database = new DatabaseSync(node.databasePath(databaseName), { readOnly: true });
+    try {
+      await backup(database, copy);
+    } finally {
+      database.close();
+    }
+    const hash = createHash('sha256');
+    await pipeline(createReadStream(copy), hash);
+    return hash.digest('hex');
   }
 
   /** Stops all nodes and deletes their files. */

@@ -1,16 +1,12 @@
+import { bar, panelWidth, rowHeight, spreadRows, text } from './chart-rows.ts';
 import { formatNumber } from './report.ts';
 import { type Figure, findFigure, type Report } from './result.ts';
 
-const width = 880;
 const margin = 20;
 const gap = 40;
-const panelWidth = (width - 2 * margin - gap) / 2;
-const rowHeight = 24;
+const width = 2 * margin + gap + 2 * panelWidth;
 const headHeight = 50;
 const panelGap = 28;
-const labelWidth = 150;
-const valueWidth = 105;
-const barSpace = panelWidth - labelWidth - valueWidth;
 const fontSize = 12;
 
 /** The page decides between light and dark, as its reader set it. */
@@ -33,8 +29,8 @@ type Panel = { readonly title: string; readonly about: string; readonly rows: re
 /** The main figures of a report as an SVG document; what was not measured is left out. */
 export function chartOf(report: Report): string {
   const columns = [
-    [insertsPanel(report), readsPanel(report)],
-    [lagPanel(report), resourcesPanel(report)],
+    [insertsPanel(report), readsPanel(report), crashPanel(report)],
+    [lagPanel(report), resourcesPanel(report), handoffPanel(report)],
   ];
   const drawn: string[] = [];
   let bottom = margin;
@@ -150,69 +146,52 @@ function resourcesPanel(report: Report): Panel {
   return { title: 'Sync and memory', about: sync?.title ?? 'resident memory of a node', rows };
 }
 
-const lagAxisMs = [0.1, 1, 10, 100];
-const lagFromMs = 0.05;
-const lagToMs = 300;
-const lagLeft = 110;
-
-/** On a logarithmic axis: a line from the median over p99 to the longest. */
 function lagPanel(report: Report): Panel {
-  const rows = [100, 1_000, 10_000].flatMap((rate) => {
-    const [p50, p99, max] = ['p50', 'p99', 'max'].map((part) => findFigure(report, `lag.${rate}.${part}`));
-    if (!p50 || !p99 || !max) return [];
-    const marks = [p50, p99, max].map(
-      ({ value }, index) => `<circle class="ours" cx="${lagX(value)}" cy="11" r="${5 - index}"/>`,
-    );
-    const targets = [p50, p99].flatMap(({ target }) => (target ? [tick(lagX(target.value))] : []));
-    const line = `<line class="line" x1="${lagX(p50.value)}" x2="${lagX(max.value)}" y1="11" y2="11" stroke-width="2"/>`;
-    const values = [p50, p99, max].map(({ value }) => formatNumber(Number(value.toPrecision(2)))).join(' · ');
-    return [
-      text(0, 15, `${rate.toLocaleString('en')} writes/s`) +
-        line +
-        marks.join('') +
-        targets.join('') +
-        text(panelWidth, 15, values, 'end'),
-    ];
-  });
-  const axis = lagAxisMs.map(
-    (ms) =>
-      `<line class="axis" x1="${lagX(ms)}" x2="${lagX(ms)}" y1="${-rows.length * rowHeight}" y2="2"/>${text(lagX(ms), 16, formatNumber(ms), 'quiet middle')}`,
-  );
+  const rows = [100, 1_000, 10_000].map((rate) => ({
+    label: `${rate.toLocaleString('en')} writes/s`,
+    figures: ['p50', 'p99', 'max'].map((part) => findFigure(report, `lag.${rate}.${part}`)),
+  }));
   return {
     title: 'Commit to visible on a replica, ms',
     about: 'median, p99 and longest, on a logarithmic axis',
-    // The axis first, to lie below; it takes the last row's place.
-    rows: rows.length === 0 ? [] : [...rows, axis.join('')],
+    rows: spreadRows(rows),
   };
 }
 
-function lagX(ms: number): number {
-  const share = Math.log10(ms / lagFromMs) / Math.log10(lagToMs / lagFromMs);
-  return round(lagLeft + Math.max(0, Math.min(1, share)) * (panelWidth - valueWidth - lagLeft - 10));
+/** What a change of the primary costs a writer, and what it costs to know that nothing would be lost. */
+function handoffPanel(report: Report): Panel {
+  const spreadOf = (label: string, id: string, parts: readonly string[]) => ({
+    label,
+    figures: parts.map((part) => findFigure(report, `${id}.${part}`)),
+  });
+  const rows = [
+    spreadOf('handoff, file', 'handoff.file', ['p50', 'p99', 'max']),
+    spreadOf('handoff, etcd', 'handoff.etcd', ['p50', 'p99', 'max']),
+    spreadOf('wait, local', 'wait.local', ['p50', 'p99']),
+    spreadOf('wait, replica', 'wait.replica', ['p50', 'p99']),
+  ];
+  return {
+    title: 'Handoff under load, wait for durability, ms',
+    about: 'median, p99 and, of handoffs, longest, on a logarithmic axis',
+    rows: spreadRows(rows),
+  };
 }
 
-type Bar = {
-  readonly label: string;
-  /** Of the longest possible bar, 0 to 1. */
-  readonly share: number;
-  readonly target?: number | undefined;
-  readonly value: string;
-  readonly kind?: 'plain' | 'ours';
-};
-
-function bar({ label, share, target, value, kind = 'ours' }: Bar): string {
-  const length = round(Math.max(1, Math.min(1, share) * barSpace));
-  const mark = target === undefined ? '' : tick(round(labelWidth + Math.min(1, target) * barSpace));
-  return `${text(0, 15, label)}<rect class="${kind}" x="${labelWidth}" y="4" width="${length}" height="14" rx="2"/>${mark}${text(panelWidth, 15, value, 'end')}`;
-}
-
-function tick(x: number): string {
-  return `<line class="target" x1="${x}" x2="${x}" y1="1" y2="21" stroke-width="2"/>`;
-}
-
-function text(x: number, y: number, content: string, kind = ''): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-  return `<text x="${x}" y="${y}"${kind === '' ? '' : ` class="${kind}"`}>${escaped}</text>`;
+function crashPanel(report: Report): Panel {
+  const full = 3_000;
+  const rows = ['file', 'etcd', 'redis'].flatMap((lease) => {
+    const longest = findFigure(report, `crash.${lease}.max`);
+    if (!longest) return [];
+    const value = `${formatNumber(longest.value)} ${longest.unit}`;
+    const share = longest.value / full;
+    return [bar({ label: `${lease} lease`, share, target: scaled(longest, full), value })];
+  });
+  const crash = report.sections.find(({ id }) => id === 'crash');
+  return {
+    title: crash?.title ?? 'Crash of the primary',
+    about: 'from kill -9 to the first commit on the next primary, longest',
+    rows,
+  };
 }
 
 function scaled(figure: Figure | undefined, full: number): number | undefined {
@@ -221,8 +200,4 @@ function scaled(figure: Figure | undefined, full: number): number | undefined {
 
 function perSecond(figure: Figure | undefined): string {
   return figure ? formatNumber(Number(figure.value.toPrecision(3))) : '';
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }

@@ -81,18 +81,18 @@ export class BenchNode {
       if (answer) return sharedClockMs();
       await sleep(answerPollMs);
     }
-    throw new Error(`node ${this.name} did not start; its log ends:\n${this.#lastLines()}`);
+    throw new Error(`node ${this.name} did not start; its log ends:\n${this.lastLines()}`);
   }
 
   /** Waits until the node says that it is healthy: open, connected and, on a replica, caught up once. */
   async healthy(): Promise<void> {
     const deadline = sharedClockMs() + startTimeoutMs;
-    while (sharedClockMs() < deadline) {
+    while (sharedClockMs() < deadline && this.isRunning) {
       const answer = await fetch(`${this.url}/health`).catch(() => undefined);
       if (answer?.ok) return;
       await sleep(answerPollMs);
     }
-    throw new Error(`node ${this.name} is not healthy; its log ends:\n${this.#lastLines()}`);
+    throw new Error(`node ${this.name} is not healthy; its log ends:\n${this.lastLines()}`);
   }
 
   /** On the primary: resolves when so many other nodes, or a standby, hold all that the file holds now. */
@@ -151,7 +151,8 @@ export class BenchNode {
     };
   }
 
-  #lastLines(): string {
+  /** The end of its log. */
+  lastLines(): string {
     return readFileSync(join(this.#directory, 'node.log'), 'utf8').split('\n').slice(-12).join('\n');
   }
 }

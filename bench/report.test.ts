@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chartOf } from './chart.ts';
+import { spreadRows } from './chart-rows.ts';
 import { figureOf } from './measure.ts';
 import { formatNumber, reportLines, verdictOf } from './report.ts';
 import { type Figure, isMet, type Report } from './result.ts';
@@ -84,4 +85,21 @@ test('the picture is well-formed, shows what was measured, and escapes what it d
   const opened = [...svg.matchAll(/<(\w+)(?:\s[^>]*[^/])?>/g)].map(([, tag]) => tag);
   const closed = [...svg.matchAll(/<\/(\w+)>/g)].map(([, tag]) => tag);
   assert.deepEqual(opened.sort(), closed.sort());
+});
+
+test('a spread has a mark for each figure and each target on one axis, and no row where something was not measured', () => {
+  const target = { bound: 'at most', value: 10 } as const;
+  const figures: Figure[] = [
+    { id: 'handoff.file.p50', label: '', unit: 'ms', value: 5, target },
+    { id: 'handoff.file.max', label: '', unit: 'ms', value: 40 },
+  ];
+  const rows = spreadRows([
+    { label: 'handoff', figures },
+    { label: 'not measured', figures: [undefined, undefined] },
+  ]);
+  assert.equal(rows.length, 2, 'the row and the axis');
+  assert.equal(rows[0].match(/<circle/g)?.length, 2);
+  assert.equal(rows[0].match(/class="target"/g)?.length, 1);
+  assert.match(rows[0], />5 · 40<\/text>/);
+  assert.deepEqual(spreadRows([{ label: 'not measured', figures: [undefined] }]), []);
 });

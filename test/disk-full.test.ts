@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { createLedger, LedgerReader, LedgerWriter } from './support/ledger.ts';
+import { canMount, SmallDisk } from './support/small-disk.ts';
 import { SqlConnection } from './support/sql-connection.ts';
 import { TestCluster } from './support/test-cluster.ts';
 import { waitFor } from './support/wait-for.ts';
@@ -14,63 +13,12 @@ import { skipWithout } from './tools.ts';
 const skip = canMount() || skipWithout('python3') || skipWithout('sqlite3');
 const diskBytes = 24 * 2 ** 20;
 
-/** Tried out, since root in a container is not enough. */
-function canMount(): string | false {
-  const directory = mkdtempSync(join(tmpdir(), 'skein-mount-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory], { stdio: 'ignore' });
-    execFileSync('umount', [directory], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'mounting a small tmpfs needs root, with the right to mount';
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-/** A file system of a few megabytes, unmounted after the nodes have stopped. */
-class SmallDisk {
-  readonly path: string;
-  readonly #ballast: string;
-
-  constructor(t: TestContext) {
-    this.path = mkdtempSync(join(tmpdir(), 'skein-disk-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'tmpfs', this.path]);
-    t.after(() => {
-      // Lazily: a program that was just killed may still be on its way out.
-      execFileSync('umount', ['-l', this.path]);
-      rmSync(this.path, { recursive: true, force: true });
-    });
-    this.#ballast = join(this.path, 'ballast');
-    mkdirSync(join(this.path, 'data'));
-  }
-
-  /** Takes all space but about `leaveBytes`. Others may write meanwhile. */
-  fill(leaveBytes: number): void {
-    const piece = Buffer.alloc(64 * 1024);
-    try {
-      for (;;) {
-        const { bavail, bsize } = statfsSync(this.path);
-        const bytes = Math.min(piece.length, bavail * bsize - leaveBytes);
-        if (bytes <= 0) return;
-        writeFileSync(this.#ballast, piece.subarray(0, bytes), { flag: 'a' });
-      }
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
-    }
-  }
-
-  free(): void {
-    rmSync(this.#ballast, { force: true });
-  }
-}
-
 /** The disk's hook is registered before the cluster's: what is registered last runs first. */
 async function withSmallDisk(
   t: TestContext,
   whose: 'primary' | 'replica1',
 ): Promise<{ cluster: TestCluster; disk: SmallDisk }> {
-  const disk = new SmallDisk(t);
+  const disk = new SmallDisk(t, diskBytes);
   const nodes = { [whose]: { databases: join(disk.path, 'data') } };
   const environment = { SKEIN_LOG_BYTES_MAX: '2MiB', SKEIN_TEST_RECYCLE_FRAMES: '200' };
   const cluster = await TestCluster.start(t, { nodes, environment });
@@ -168,7 +116,7 @@ test("a replica's full disk is said, its readers read on, and it catches up when
 test('a first sync that finds no room leaves no half database behind, and succeeds when there is room', {
   skip,
 }, async (t) => {
-  const disk = new SmallDisk(t);
+  const disk = new SmallDisk(t, diskBytes);
   const cluster = await TestCluster.create(t, {
     nodes: { replica1: { databases: join(disk.path, 'data') } },
   });

@@ -10,3 +10,13 @@ export function failpoint(name: string): void {
   remaining -= 1;
   if (remaining <= 0) process.kill(process.pid, 'SIGKILL');
 }
+
+/** A rule without which data can be lost, so that a test can show that it would be noticed. */
+export type Rule = 'safe-position' | 'fencing' | 'chain-check';
+
+const disabled = new Set((process.env.SKEIN_TEST_DISABLE ?? '').split(','));
+
+/** Whether a test has switched the rule off: `SKEIN_TEST_DISABLE=fencing`. Never outside tests. */
+export function isDisabled(rule: Rule): boolean {
+  return disabled.has(rule);
+}

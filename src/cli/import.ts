@@ -24,7 +24,7 @@ async function importDatabase(input: VerbInput): Promise<number> {
     const source: Readable = path === undefined ? process.stdin : createReadStream(path);
     const progress = new Progress(name, bytes);
     source.on('error', (error) => progress.destroy(sourceFailure(file, error)));
-    const body = { stream: source.pipe(progress), bytes };
+    const body = { stream: source.pipe(progress), bytes, type: 'application/vnd.sqlite3' };
     try {
       const request = { method: 'POST', path: '/import', query: { name }, body, idleMs, signal } as const;
       await client.json(request, z.unknown());

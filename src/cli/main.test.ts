@@ -83,7 +83,19 @@ test('help lists the verbs, and the flags of each', () => {
   for (const argv of [['help'], ['--help'], ['-h']]) {
     const { stdout, status } = run(argv);
     assert.match(stdout, /^Usage: skein VERB/);
-    for (const verb of ['run', 'status', 'export', 'import', 'events', 'config check', 'version', 'help']) {
+    for (const verb of [
+      'run',
+      'status',
+      'handoff',
+      'promote',
+      'doctor',
+      'export',
+      'import',
+      'events',
+      'config check',
+      'version',
+      'help',
+    ]) {
       assert.ok(stdout.includes(`\n  ${verb} `), verb);
     }
     assert.equal(status, 0);
@@ -104,6 +116,8 @@ const usageErrors: readonly [readonly string[], string][] = [
   [['export', 'file'], 'Which database? skein export --name DATABASE FILE [USAGE]'],
   [['import', '--name', 'a.db'], 'Which file? skein import --name DATABASE FILE, or - for a pipe. [USAGE]'],
   [['status', 'node-1'], 'Unexpected argument "node-1". A node is named by --url. [USAGE]'],
+  [['handoff', 'a', 'b'], 'Unexpected argument "b". One node can lead: skein handoff [NODE] [USAGE]'],
+  [['doctor', 'a'], 'Unexpected argument "a". A node is named by --url. [USAGE]'],
   [['status', '--json=yes'], '--json takes no value. Leave out "yes". [USAGE]'],
 ];
 

@@ -1,6 +1,6 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { type ErrorCode, exitCodes, messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
@@ -8,12 +8,18 @@ import { formatListenAddress, isWildcard } from '../config/listen-address.ts';
 import { loadConfig } from '../config/load-config.ts';
 import type { VerbInput } from './verb.ts';
 
+export type RequestBody = {
+  readonly stream: Readable;
+  readonly bytes: number | undefined;
+  readonly type: string;
+};
+
 /** What a request may carry. `idleMs` bounds silence; 0 is for streams that may stay silent. */
 export type NodeRequest = {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
-  readonly body?: { readonly stream: Readable; readonly bytes: number | undefined };
+  readonly body?: RequestBody;
   readonly idleMs: number;
   readonly signal?: AbortSignal;
 };
@@ -30,6 +36,11 @@ export class NodeClient {
   constructor(url: string, secret: string | undefined) {
     this.url = url;
     this.#secret = secret;
+  }
+
+  /** Another node of the same cluster, which has the same secret. */
+  at(url: string): NodeClient {
+    return new NodeClient(url, this.#secret);
   }
 
   /** The answer to a request that the node fulfils; the caller reads its body. Throws what the node refused with. */
@@ -66,7 +77,7 @@ export class NodeClient {
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const headers: Record<string, string> = { 'user-agent': 'skein' };
     if (this.#secret !== undefined) headers.authorization = `Bearer ${this.#secret}`;
-    if (body !== undefined) headers['content-type'] = 'application/vnd.sqlite3';
+    if (body !== undefined) headers['content-type'] = body.type;
     if (body?.bytes !== undefined) headers['content-length'] = String(body.bytes);
     return new Promise((resolve, reject) => {
       const send = url.protocol === 'https:' ? requestHttps : requestHttp;
@@ -110,6 +121,12 @@ export class NodeClient {
     }
     return Buffer.concat(parts).toString('utf8');
   }
+}
+
+/** A body that is a value as JSON. */
+export function jsonBody(value: object): RequestBody {
+  const bytes = Buffer.from(JSON.stringify(value));
+  return { stream: Readable.from([bytes]), bytes: bytes.length, type: 'application/json' };
 }
 
 /** The node that a verb is about: --url, else SKEIN_API, else where the configured node listens. Throws USAGE. */

@@ -28,6 +28,21 @@ export const verbs: readonly VerbEntry[] = [
     load: async () => (await import('./import.ts')).importVerb,
   },
   {
+    name: 'handoff',
+    summary: 'Have another node lead',
+    load: async () => (await import('./handoff.ts')).handoff,
+  },
+  {
+    name: 'promote',
+    summary: 'Have this node lead',
+    load: async () => (await import('./promote.ts')).promote,
+  },
+  {
+    name: 'doctor',
+    summary: 'Find out what is wrong: configuration, lease store, clocks, who could lead and who not',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+  {
     name: 'lost list',
     summary: 'List the states that a node kept when the primary replaced them',
     load: async () => (await import('./lost-list.ts')).lostList,

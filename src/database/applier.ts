@@ -3,7 +3,7 @@ import { SkeinError } from '../base/errors.ts';
 import { LtxDecoder } from '../ltx/decoder.ts';
 import { isSnapshot, type LtxHeader } from '../ltx/header.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
-import { formatChecksum, formatTxid, type Position } from '../ltx/position.ts';
+import { checksumsAgree, formatChecksum, formatTxid, type Position } from '../ltx/position.ts';
 import type { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
 import type { WalInjector } from '../sqlite/wal-injector.ts';
@@ -60,7 +60,7 @@ export class Applier {
     const { header, trailer } = this.#decoder.end();
     this.#checksums.truncate(header.commit);
     const { checksum } = this.#checksums;
-    if (checksum !== trailer.postApplyChecksum) {
+    if (!checksumsAgree(checksum, trailer.postApplyChecksum)) {
       throw new SkeinError(
         'POSITION_MISMATCH',
         `After TXID ${formatTxid(header.maxTxid)} this copy of ${this.#files.path} has checksum ${formatChecksum(checksum)}, the primary's has ${formatChecksum(trailer.postApplyChecksum)}. The pages that differ are fetched anew.`,
@@ -101,7 +101,7 @@ export class Applier {
     }
     const follows = this.#mode === 'changed' || header.minTxid === this.#from.txid + 1;
     const expected = this.#mode === 'changed' ? this.#checksums.checksum : this.#from.checksum;
-    if (follows && (isSnapshot(header) || header.preApplyChecksum === expected)) return;
+    if (follows && (isSnapshot(header) || checksumsAgree(header.preApplyChecksum, expected))) return;
     throw new SkeinError(
       'POSITION_MISMATCH',
       `Transactions from TXID ${formatTxid(header.minTxid)} do not follow this copy of ${this.#files.path} at TXID ${formatTxid(this.#from.txid)}.`,

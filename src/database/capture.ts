@@ -106,6 +106,14 @@ export class Capture {
     return this.#restartAllowed;
   }
 
+  /** Whether all that is committed is captured. */
+  get isAtEnd(): boolean {
+    const index = this.settledHeader();
+    // A WAL that was restarted and not written since has no frame to capture.
+    if (index && !this.#isSameWal(index)) return this.#restartAllowed && index.maxFrame === 0;
+    return index?.maxFrame === this.#start.frame;
+  }
+
   /** How much of the WAL is captured, and which WAL. */
   get at(): CaptureStart {
     return this.#start;

@@ -92,7 +92,10 @@ export class PrimaryDatabase {
   static adopt(context: DatabaseContext, resting: RestingDatabase): PrimaryDatabase {
     const { parts, files, checksums, position } = resting;
     const { log } = parts;
-    assert(files.holds('write') && files.holds('checkpoint'), 'a database at rest has both its locks');
+    assert(
+      files.holds('write') && files.holds('checkpoint'),
+      'a database that is to be led with has both its locks',
+    );
     if (!positionsEqual(log.tail, position)) {
       if (log.find(position)) log.truncateAfter(position);
       else log.reset({ txid: txid(log.tail.txid + 1), checksum: checksums.checksum });
@@ -188,24 +191,21 @@ export class PrimaryDatabase {
   }
 
   /**
-   * Keeps every program from writing until `unfence`, and captures what was committed before. False when a writer did not
-   * let go within `timeoutMs`; it may write on then, until this is called again. Throws what `capture` does; no program
-   * writes then either.
+   * Keeps every program from writing until `unfence`. False when a writer did not let go within `timeoutMs`; it may write on
+   * then, until this is called again.
    */
-  async fence(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+  fence(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     // A recycle that has WRITE at this moment leaves it to the fence.
     this.#isFenced = true;
-    if (!(await waitForLock(this.files, 'write', timeoutMs, signal))) return false;
-    await this.capture();
-    return true;
+    return waitForLock(this.files, 'write', timeoutMs, signal);
   }
 
-  /** Lets programs write again. */
+  /** Lets programs write again, unless it is fenced anew meanwhile. */
   async unfence(): Promise<void> {
+    this.#isFenced = false;
     // A recycle that began before the fence counts on the lock that is given back here.
     await this.#recycling;
-    this.#isFenced = false;
-    if (!this.#closed) this.files.unlock('write');
+    if (!this.#isFenced && !this.#closed) this.files.unlock('write');
   }
 
   /**
@@ -220,6 +220,9 @@ export class PrimaryDatabase {
     await this.#pins.none;
     return this.#serial.run(async () => {
       await this.#captureNow();
+      // Without CKPT, which a program's checkpoint may have taken from a recycle, a gap is left for later elsewhere.
+      if (!this.#capture.isAtEnd)
+        throw new SkeinError('WAL_GAP', `Not all of ${this.name} could be captured.`);
       this.#closed = true;
       return { parts: this.parts, files: this.files, checksums: this.#checksums, position: this.position };
     });

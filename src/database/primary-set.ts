@@ -88,29 +88,30 @@ export class PrimarySet {
   /** Takes over what this node has followed with, fenced: `unfence` opens it to the app and looks for more. */
   adopt(resting: readonly RestingDatabase[]): void {
     this.#isFenced = true;
-    for (const one of resting) this.#add(PrimaryDatabase.adopt(this.#context, one));
+    for (const one of resting) {
+      try {
+        this.#add(PrimaryDatabase.adopt(this.#context, one));
+      } catch (error) {
+        if (systemCodeOf(error) === undefined) throw error;
+        // It is found again when the app may write.
+        this.#refuse(one.parts.name, error);
+        one.files.close();
+        one.parts.log.close();
+        one.parts.positionFile.close();
+      }
+    }
     this.#loop.start();
   }
 
   /**
-   * Keeps the app from writing, and captures what it had committed. Returns the names of databases that a writer did not
-   * let go of within `timeoutMs`: it may still write there.
+   * Keeps the app from writing. Returns the names of databases that a writer did not let go of within `timeoutMs`: it may
+   * still write there. A database that is being opened at this moment is not added any more.
    */
   async fence(timeoutMs: number): Promise<string[]> {
     this.#isFenced = true;
-    await this.#scanning;
-    const fence = async (database: PrimaryDatabase) => {
-      try {
-        return await database.fence(timeoutMs, this.#stopping.signal);
-      } catch (error) {
-        this.#context.warn('the last transactions could not be captured', {
-          database: database.name,
-          reason: messageOf(error),
-        });
-        return true;
-      }
-    };
-    const fenced = await Promise.all(this.all().map(async (one) => [one.name, await fence(one)] as const));
+    const fenced = await Promise.all(
+      this.all().map(async (one) => [one.name, await one.fence(timeoutMs, this.#stopping.signal)] as const),
+    );
     return fenced.filter(([, isFenced]) => !isFenced).map(([name]) => name);
   }
 
@@ -340,6 +341,7 @@ export class PrimarySet {
       if (isNew) this.#directory.removeLog(name);
       throw error;
     }
+    if (this.#isFenced) return database.close();
     if (this.#refused.get(name)?.reported)
       this.#context.notice('the file is replicated now', { database: name });
     this.#refused.delete(name);

@@ -25,6 +25,17 @@ async function read(
   return Buffer.concat(pieces);
 }
 
+test('what was written is kept, though the writer fills its buffer again', async (t) => {
+  for (const buffer of [Buffer.alloc(64), new Uint8Array(64)]) {
+    const { spool } = newSpool(t);
+    for (let round = 0; round < 10; round += 1) spool.write(buffer.fill(round));
+    spool.end();
+    const expected = Buffer.concat(Array.from({ length: 10 }, (_, round) => Buffer.alloc(64, round)));
+    assert.ok((await read(spool, 100)).equals(expected));
+    spool.close();
+  }
+});
+
 test('the reader gets all bytes in order, however they are written and cut', async (t) => {
   const written = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 });
   await fc.assert(

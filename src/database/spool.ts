@@ -40,7 +40,8 @@ export class Spool {
   write(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
     if (!this.#isInFile && this.#memoryBytes + chunk.length <= memoryBytesMax) {
-      this.#memory.push(chunk.slice());
+      // A copy, whatever the chunk is: `slice` of a Buffer would be a view of what the writer fills again.
+      this.#memory.push(Buffer.from(chunk));
       this.#memoryBytes += chunk.length;
     } else {
       for (let done = 0; done < chunk.length; ) {

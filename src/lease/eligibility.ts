@@ -1,3 +1,4 @@
+import { isDisabled } from '../base/failpoint.ts';
 import { parsePosition } from '../ltx/position.ts';
 import type { LeaseRecord } from './lease-record.ts';
 
@@ -9,6 +10,8 @@ export type Candidacy = {
   readonly epoch: number;
   /** By database, formatted. */
   readonly positions: Readonly<Record<string, string>>;
+  /** False when the machine went down since: what was not on the disk is gone, if it was this node's own. */
+  readonly isWhole?: boolean;
 };
 
 /**
@@ -17,14 +20,17 @@ export type Candidacy = {
  */
 export function obstacleTo(self: Candidacy, record: LeaseRecord | undefined): string | undefined {
   if (!self.candidate) return 'is no candidate ([node] candidate)';
-  if (!record) return undefined;
+  if (!record || isDisabled('safe-position')) return undefined;
   const behind = databaseBehind(self, record.safe.epoch, record.safe.positions);
   if (behind !== undefined) return `lacks acknowledged transactions of ${behind}`;
   const { standby, holder } = record;
   if (standby === null) return undefined;
   if (holder?.node === self.node) {
-    // A copy of the last holder's directory that is older than its last renewal is not the last holder.
-    const lost = databaseBehind(self, record.epoch, record.positions);
+    if (self.isWhole === false && standby !== self.node)
+      return `went down with its machine, and may lack what ${standby} acknowledged, which has to come back`;
+    // A copy of the last holder's directory that is older than its last renewal is not the last holder. Before it led, its
+    // positions are of the chain that it came from.
+    const lost = databaseBehind(self, record.safe.epoch, record.positions);
     if (lost !== undefined) return `led last, and has lost transactions of ${lost} since`;
     return undefined;
   }

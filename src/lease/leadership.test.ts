@@ -3,9 +3,11 @@ import { EventEmitter, on } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { SkeinError } from '../base/errors.ts';
 import { temporaryDirectory } from '../base/test-support.ts';
 import { FileLease } from './file-lease.ts';
 import { Leadership, type LeadershipHandlers, type Member } from './leadership.ts';
+import type { Lease, LeaseToken } from './lease.ts';
 import type { LeaseHolder, LeaseRecord } from './lease-record.ts';
 import { LineageFile } from './lineage-file.ts';
 import type { Term } from './term.ts';
@@ -32,12 +34,18 @@ class Candidate implements LeadershipHandlers {
   /** What it has in the store. */
   record: LeaseRecord | undefined;
 
-  constructor(name: string, directory: string, txid = 0, epoch = 0) {
+  constructor(
+    name: string,
+    directory: string,
+    txid = 0,
+    epoch = 0,
+    lease: Lease = new FileLease({ directory, ttlMs }),
+  ) {
     this.name = name;
     this.standby = name;
     this.txid = txid;
     this.lineage.update({ epoch });
-    this.leadership = new Leadership(new FileLease({ directory, ttlMs }), this.lineage, this);
+    this.leadership = new Leadership(lease, this.lineage, this);
   }
 
   member(): Member {
@@ -121,6 +129,20 @@ function start(t: TestContext, candidates: readonly Candidate[]): void {
   for (const candidate of candidates) {
     candidate.leadership.start();
     t.after(() => candidate.leadership.stop());
+  }
+}
+
+/** The first node to take it is not told that it has it. */
+class LeaseWithoutAnswer extends FileLease {
+  readonly taken = Promise.withResolvers<void>();
+  #isFirst = true;
+
+  override async acquire(...args: Parameters<Lease['acquire']>): Promise<LeaseToken | undefined> {
+    const token = await super.acquire(...args);
+    if (!this.#isFirst || token === undefined) return token;
+    this.#isFirst = false;
+    this.taken.resolve();
+    throw new SkeinError('LEASE_UNREACHABLE', 'The answer was lost.');
   }
 }
 
@@ -223,4 +245,14 @@ test('a node that cannot lead gives the lease to one that can', async (t) => {
   start(t, [two]);
   await two.until(() => leads(two));
   await one.until(() => one.leader?.node === 'two');
+});
+
+test('a node that took the lease and went before it led takes it again, and nothing stands in its way', async (t) => {
+  const directory = temporaryDirectory(t);
+  const lease = new LeaseWithoutAnswer({ directory, ttlMs });
+  const only = new Candidate('one', directory, 100, 3, lease);
+  start(t, [only]);
+  await lease.taken.promise;
+  assert.equal(leads(only), false);
+  await only.until(() => leads(only));
 });

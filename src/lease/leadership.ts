@@ -66,7 +66,7 @@ export class Leadership {
   /** Until when nobody can have taken this node's last hold from it, on the boot clock. */
   #heldUntilMs = 0;
   /** The version of a free lease at which others were let go first. */
-  #turnGivenAt = '';
+  #turnGivenAt: string | undefined;
   #problem: string | undefined;
   #saidObstacle = '';
   #running: Promise<void> | undefined;
@@ -115,12 +115,15 @@ export class Leadership {
     this.#running = this.#run();
   }
 
-  /** Gives the lease up, if it is held; the app has stopped by now, and what it wrote is captured. Never rejects. */
-  async stop(): Promise<void> {
+  /**
+   * Gives the lease up, if it is held and `isQuiet`: the app has stopped by now, and all that it wrote is captured. Never
+   * rejects.
+   */
+  async stop(isQuiet = true): Promise<void> {
     this.#stopping.abort();
     this.#wake.abort();
     const term = this.#term;
-    if (term?.isValid)
+    if (term?.isValid && isQuiet)
       await term.release({ ...this.#currentRecord(), holder: null, standby: null }, this.#timeout());
     else term?.lose();
     await this.#running;
@@ -157,7 +160,7 @@ export class Leadership {
     const record: LeaseRecord = {
       epoch: term.epoch + 1,
       holder: target,
-      positions: { ...positions },
+      positions: {},
       safe: { epoch: term.epoch, positions: { ...positions } },
       // This node has all that the target has: it could lead again.
       standby: this.#handlers.member().node,
@@ -236,7 +239,7 @@ export class Leadership {
     const record: LeaseRecord = {
       epoch: this.epoch + 1,
       holder: { node, region, url },
-      positions: { ...member.positions },
+      positions: {},
       safe: safeAfter(member, base),
       standby: node,
     };
@@ -297,6 +300,7 @@ export class Leadership {
       // What it has is known only now.
       term.write();
       const end = await running;
+      if (end === 'lost') this.#heldUntilMs = term.validUntilMs;
       if (end === 'lost')
         handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });
     } catch (error) {
@@ -306,7 +310,6 @@ export class Leadership {
       await running;
       await sleep(failedPauseMs, this.#stopping.signal);
     } finally {
-      this.#heldUntilMs = term.validUntilMs;
       this.#term = undefined;
     }
     if (this.#stopping.signal.aborted) return;
@@ -315,8 +318,10 @@ export class Leadership {
   }
 
   #currentRecord(): LeaseRecord {
-    const { node, region, url, positions } = this.#handlers.member();
+    const { node, region, url, epoch: lineageEpoch, positions: own } = this.#handlers.member();
     const epoch = this.#term?.epoch ?? this.epoch;
+    // Until this node has noted that it leads, they are of the chain before: it could not prove them after a crash.
+    const positions = lineageEpoch === epoch ? own : {};
     const inherited = { standby: this.#inherited?.standby ?? node, safe: this.#inherited?.safe ?? noneSafe };
     const { standby, safe } = this.#handlers.durable() ?? inherited;
     return { epoch, holder: { node, region, url }, positions: { ...positions }, safe, standby };
@@ -324,23 +329,28 @@ export class Leadership {
 
   /**
    * An empty store is a new one, or one that forgot. What it forgot may be a hold that is good for another TTL, so a node
-   * with a past waits for that, unless the hold is its own; and a node without one leaves the lease to those who have one.
+   * with a past waits for that, unless the hold is its own; and a node with less of a past leaves the lease to those who have more.
    */
   async #mayRemind(): Promise<boolean> {
     this.#forgottenSinceMs ??= monotonicMs();
     if (bootClockMs() < this.#heldUntilMs) return true;
     const waitedMs = monotonicMs() - this.#forgottenSinceMs;
-    if (this.epoch > 0) return waitedMs >= this.#lease.ttlMs * 1.1;
-    if (waitedMs < this.#lease.ttlMs / 2) return false;
+    if (waitedMs < this.#lease.ttlMs * (this.epoch > 0 ? 1.1 : 0.5)) return false;
     const told = await this.#lease.announcements(this.#timeout());
-    return told.every(({ epoch }) => epoch === 0);
+    return told.every(({ epoch }) => epoch <= this.epoch);
   }
 
   #remember(record: LeaseRecord): void {
     const isNews = record.epoch !== this.#record?.epoch || record.standby !== this.#record.standby;
     this.#record = record;
     // Not at each renewal: what it is for is the epoch, and who must not be left out.
-    if (isNews) this.#lineage.update({ record });
+    if (!isNews) return;
+    try {
+      this.#lineage.update({ record });
+    } catch (error) {
+      // A full disk: only a store that is emptied would be believed by mistake.
+      this.#handlers.notice('the lease record cannot be noted', { reason: messageOf(error) });
+    }
   }
 
   async #announce(): Promise<void> {

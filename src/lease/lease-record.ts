@@ -10,7 +10,7 @@ const leaseRecord = z.object({
   epoch,
   /** Who leads, or led last; its time may be over. Null once it was given up in order. */
   holder: z.object({ node: name, region: name, url: z.string().max(2_048) }).nullable(),
-  /** By database: what the holder had when it last wrote the record. */
+  /** By database: what the holder had of its own chain when it last wrote the record; none before it has begun that. */
   positions,
   /** What was acknowledged at `replica` durability when the record was written: no node that lacks it may lead. */
   safe: z.object({

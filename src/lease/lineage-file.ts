@@ -1,4 +1,5 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { SkeinError, systemCodeOf } from '../base/errors.ts';
 import { decodeRecord, encodeRecord, type LeaseRecord } from './lease-record.ts';
 
@@ -53,6 +54,12 @@ function replaceFile(path: string, text: string): void {
     closeSync(file);
   }
   renameSync(temporary, path);
+  const directory = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
 }
 
 function encode({ epoch, role, record }: Lineage): string {

@@ -1,5 +1,6 @@
 import { bootClockMs, bootClockStepMs } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import { isDisabled } from '../base/failpoint.ts';
 import { sleep } from '../base/sleep.ts';
 import type { Lease, LeaseToken } from './lease.ts';
 import type { LeaseRecord } from './lease-record.ts';
@@ -57,7 +58,7 @@ export class Term {
 
   /** Whether nobody else can lead at this moment. To be asked right before anything is let through. */
   get isValid(): boolean {
-    return this.#end === undefined && bootClockMs() < this.#validUntilMs;
+    return this.#end === undefined && (bootClockMs() < this.#validUntilMs || isDisabled('fencing'));
   }
 
   /** Until then the store gives the hold to nobody else, on the boot clock, whatever has become of the term. */
@@ -95,7 +96,7 @@ export class Term {
    * proves the hold. True when the record is in the store. Otherwise it may be, and the term is lost.
    */
   async handOver(record: LeaseRecord, tell: (token: LeaseToken) => void): Promise<boolean> {
-    await this.#renewing;
+    while (this.#renewing) await this.#renewing;
     if (!this.isValid) return false;
     this.#end = 'lost';
     this.#handing = this.#lease.renew(this.#token, record, AbortSignal.timeout(this.#lease.ttlMs));
@@ -134,21 +135,22 @@ export class Term {
   }
 
   async #renew(): Promise<void> {
-    const sinceMs = bootClockMs() - this.#writtenAtMs;
-    if (sinceMs < writeMinMs) await sleep(writeMinMs - sinceMs);
     this.#renewing = this.#renewOnce();
     const isHeld = await this.#renewing;
     this.#renewing = undefined;
     if (!isHeld) this.#end ??= 'lost';
-    else if (this.#fencing && this.#validUntilMs - bootClockMs() > this.#fenceBeforeMs) {
-      await this.#fencing;
-      this.#fencing = undefined;
-      if (this.#end === undefined) await this.#handlers.unfence();
-    }
+    if (!this.#fencing || this.#validUntilMs - bootClockMs() <= this.#fenceBeforeMs) return;
+    await this.#fencing;
+    this.#fencing = undefined;
+    if (this.isValid) await this.#handlers.unfence();
   }
 
   /** False when the hold is over for certain. */
   async #renewOnce(): Promise<boolean> {
+    const sinceMs = bootClockMs() - this.#writtenAtMs;
+    if (sinceMs < writeMinMs) await sleep(writeMinMs - sinceMs);
+    // Handed over meanwhile: the record is another's to write, under the same token.
+    if (this.#end !== undefined) return true;
     const beganMs = bootClockMs();
     const record = this.#handlers.record();
     try {
@@ -173,6 +175,7 @@ export class Term {
 
   /** Runs at once when the process was stopped for a while, and soon after the machine slept. */
   #watch(): void {
+    if (isDisabled('fencing')) return;
     if (this.#validUntilMs - bootClockMs() <= this.#fenceBeforeMs) this.#fencing ??= this.#handlers.fence();
     if (!this.isValid) this.lose();
   }

@@ -7,6 +7,7 @@ import { SkeinError } from '../base/errors.ts';
 import type { LtxHeader } from '../ltx/header.ts';
 import {
   type Checksum,
+  checksumsAgree,
   emptyPosition,
   formatTxid,
   type Position,
@@ -103,7 +104,7 @@ export class Log {
   ): LocatedRecord & { bytes: Buffer | undefined } {
     const { tail } = this;
     assert(
-      header.minTxid === tail.txid + 1 && header.preApplyChecksum === tail.checksum,
+      header.minTxid === tail.txid + 1 && checksumsAgree(header.preApplyChecksum, tail.checksum),
       `record ${formatTxid(header.minTxid)} does not follow ${formatTxid(tail.txid)}`,
     );
     const segment = this.#segments.at(-1);
@@ -132,12 +133,12 @@ export class Log {
   }
 
   /**
-   * Whether the log reaches back to the position's TXID and has another state there: the position is of no chain any more.
-   * A place that cannot be read is taken for another state: whoever asked gets an error, and not a promise.
+   * Whether the state here is at the position's TXID or beyond and does not come from the position, as far as the log knows:
+   * the position is of no chain any more. One from before the log's beginning, and a place that cannot be read, are taken for
+   * that: a log begins anew where a node gave up its own transactions, and whoever asked gets an error, and not a promise.
    */
   contradicts(position: Position): boolean {
-    if (position.txid > this.tail.txid || position.txid < this.base.txid) return false;
-    return this.find(position) === undefined;
+    return position.txid <= this.tail.txid && this.find(position) === undefined;
   }
 
   /** The newest position in the log with this checksum. */

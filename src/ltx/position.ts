@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { isDisabled } from '../base/failpoint.ts';
 
 /**
  * Counts the commits of one database; 0 before the first. The format has 64 bits for it. A number holds 53, which
@@ -69,5 +70,10 @@ export function parsePosition(text: string): Position | undefined {
 }
 
 export function positionsEqual(a: Position, b: Position): boolean {
-  return a.txid === b.txid && a.checksum === b.checksum;
+  return a.txid === b.txid && checksumsAgree(a.checksum, b.checksum);
+}
+
+/** Whether two nodes hold the same: every check that one is on the chain of the other goes through here. */
+export function checksumsAgree(a: Checksum, b: Checksum): boolean {
+  return a === b || isDisabled('chain-check');
 }

@@ -7,7 +7,12 @@ function at(n: number): Position {
   return { txid: txid(n), checksum: checksum(checksumFlag | BigInt(n)) };
 }
 
-type TestReplica = { node: string; candidate: boolean; acknowledged: Map<string, Position> };
+type TestReplica = {
+  node: string;
+  candidate: boolean;
+  acknowledged: Map<string, Position>;
+  chainEpoch: number;
+};
 
 /** A primary with one database, whose replicas and lease store the test moves. */
 class World {
@@ -32,7 +37,7 @@ class World {
   }
 
   connect(node: string, n: number, candidate = true): TestReplica {
-    const replica = { node, candidate, acknowledged: new Map([['a.db', at(n)]]) };
+    const replica = { node, candidate, acknowledged: new Map([['a.db', at(n)]]), chainEpoch: 4 };
     this.replicas.push(replica);
     return replica;
   }
@@ -85,7 +90,7 @@ test('a standby that went makes way for one that has all that was called durable
   world.position = at(20);
   two.acknowledged.set('a.db', at(18));
   assert.equal(world.isDurable(18), true);
-  const three = { node: 'three', candidate: true, acknowledged: new Map([['a.db', at(17)]]) };
+  const three = { node: 'three', candidate: true, acknowledged: new Map([['a.db', at(17)]]), chainEpoch: 4 };
   world.replicas = [three];
   world.durability.check();
   assert.equal(world.durability.record.standby, 'two');
@@ -114,6 +119,26 @@ test('a standby that is gone for long leaves the primary alone, with all that it
   assert.equal(late.durability.record.safe.positions['a.db'].slice(0, 16), '000000000000000a');
 });
 
+test('a candidate that has not noted the epoch yet could not lead, and is no standby', () => {
+  const world = new World();
+  const two = world.connect('two', 10);
+  two.chainEpoch = 3;
+  for (let look = 0; look < 3; look += 1) world.durability.check();
+  assert.equal(world.durability.record.standby, 'one');
+  two.chainEpoch = 4;
+  world.durability.check();
+  assert.equal(world.durability.record.standby, 'two');
+});
+
+test('a database that was deleted leaves nothing that its successor could be taken for', () => {
+  const world = new World('two');
+  const two = world.connect('two', 10);
+  assert.equal(world.isDurable(10), true);
+  two.acknowledged.delete('a.db');
+  world.durability.forget('a.db');
+  assert.equal(world.isDurable(10), false);
+});
+
 test('a database that is made anew under its name begins from nothing', () => {
   const world = new World('two');
   const two = world.connect('two', 10);
@@ -127,6 +152,7 @@ test('a database that is made anew under its name begins from nothing', () => {
 test('what was handed over is durable whatever becomes of the lease', () => {
   const world = new World();
   world.isValid = false;
-  world.durability.handedOver();
-  assert.equal(world.isDurable(10), true);
+  world.durability.handedOver(new Map([['a.db', at(9)]]));
+  assert.equal(world.isDurable(9), true);
+  assert.equal(world.isDurable(10), false);
 });

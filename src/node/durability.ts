@@ -12,6 +12,8 @@ type Replica = {
   readonly candidate: boolean;
   /** By database: what it has of this primary's chain. */
   readonly acknowledged: ReadonlyMap<string, Position>;
+  /** The epoch that it has noted for its databases: before it has this one, it could not lead. */
+  readonly chainEpoch: number;
 };
 
 export type DurabilityParts = {
@@ -44,7 +46,8 @@ export class Durability {
   #mark: ReadonlyMap<string, Position> | undefined;
   #inStepAtMs = monotonicMs();
   #connectedAtMs = monotonicMs();
-  #isHandedOver = false;
+  /** What another node, which leads now, has confirmed. */
+  #handedOver: ReadonlyMap<string, Position> | undefined;
 
   constructor(parts: DurabilityParts) {
     this.#parts = parts;
@@ -70,14 +73,20 @@ export class Durability {
     this.check();
   }
 
-  /** All that is here is at another node, which leads now. */
-  handedOver(): void {
-    this.#isHandedOver = true;
+  /** All of this is at another node, which leads now. */
+  handedOver(positions: ReadonlyMap<string, Position>): void {
+    this.#handedOver = positions;
+  }
+
+  /** The database was deleted; one that is made anew under its name is another. */
+  forget(name: string): void {
+    this.#safe.delete(name);
+    this.#parts.write();
   }
 
   /** To be asked right before the answer goes out. */
   isDurable(database: string, position: Position): boolean {
-    if (this.#isHandedOver) return true;
+    if (this.#handedOver) return (this.#handedOver.get(database)?.txid ?? -1) >= position.txid;
     if (this.#standby === this.#parts.node || this.#standby !== this.#written || !this.#parts.isValid())
       return false;
     this.#takeAcknowledged();
@@ -88,8 +97,8 @@ export class Durability {
   /** Looks whether the standby still is one; to be called every 100 ms or so. */
   check(): void {
     // While a name is on its way to the store, nobody can tell whom the record names.
-    if (this.#isHandedOver || this.#standby !== this.#written) return;
-    const replicas = this.#parts.replicas().filter(({ candidate }) => candidate);
+    if (this.#handedOver || this.#standby !== this.#written) return;
+    const replicas = this.#parts.replicas().filter((replica) => this.#couldLead(replica));
     const next =
       this.#standby === this.#parts.node ? this.#endOfBeingAlone(replicas) : this.#successor(replicas);
     if (next === undefined) return;
@@ -98,6 +107,10 @@ export class Durability {
     this.#inStepAtMs = monotonicMs();
     this.#connectedAtMs = this.#inStepAtMs;
     this.#parts.write();
+  }
+
+  #couldLead({ node, candidate, chainEpoch }: Replica): boolean {
+    return node === this.#standby || (candidate && chainEpoch >= this.#parts.epoch);
   }
 
   #endOfBeingAlone(replicas: readonly Replica[]): string | undefined {

@@ -125,8 +125,10 @@ export class Node {
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
       // All that was written is at another node, if there is one, before that may lead.
-      () => this.#roles?.ship(),
-      () => this.#leadership?.stop(),
+      async () => {
+        const isQuiet = (await this.#roles?.ship()) ?? true;
+        await this.#leadership?.stop(isQuiet);
+      },
       async () => {
         if (!this.#replication) return;
         await this.#roles?.stop();

@@ -64,7 +64,10 @@ export class PrimaryReplication implements Replication {
     });
     this.#set.addListener({
       added: (database) => this.#listenTo(database),
-      dropped: () => this.#progressed(),
+      dropped: (name) => {
+        this.#durability?.forget(name);
+        this.#progressed();
+      },
     });
   }
 
@@ -106,18 +109,27 @@ export class PrimaryReplication implements Replication {
     for (const database of this.#set.all()) await database.capture().catch(() => 0);
   }
 
-  /** Resolves when a candidate, the named one if there is a name, holds all that is captured now; false after `timeoutMs`. */
-  async shipped(timeoutMs: number, node?: string): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
+  /** Captures what is committed now. Throws what a capture does. */
+  async captureAll(): Promise<void> {
+    for (const database of this.#set.all()) await database.capture();
+  }
+
+  /**
+   * Resolves when a candidate, the named one if there is a name, holds all that is captured now, with that; undefined after
+   * `timeoutMs`.
+   */
+  async shipped(timeoutMs: number, node?: string): Promise<ReadonlyMap<string, Position> | undefined> {
+    const { promise, resolve } = Promise.withResolvers<ReadonlyMap<string, Position> | undefined>();
     const positions = this.#set.all().map(({ name, position }) => ({ name, position }));
     const check = () => {
       const holders = this.#server
         .replicas()
         .filter((replica) => (node === undefined ? replica.candidate : replica.node === node));
-      if (holders.some(({ acknowledged }) => hasAll(acknowledged, positions))) resolve(true);
+      if (holders.some(({ acknowledged }) => hasAll(acknowledged, positions)))
+        resolve(new Map(positions.map(({ name, position }) => [name, position])));
     };
     const stopListening = this.onProgress(check);
-    const timer = setTimeout(() => resolve(false), timeoutMs);
+    const timer = setTimeout(() => resolve(undefined), timeoutMs);
     check();
     return promise.finally(() => {
       clearTimeout(timer);
@@ -132,9 +144,15 @@ export class PrimaryReplication implements Replication {
     return session !== undefined;
   }
 
+  /** The record is in the store: with a new standby in it, more may be durable than a moment ago. */
+  written(record: LeaseRecord): void {
+    this.#durability?.written(record);
+    this.#progressed();
+  }
+
   /** All that is here is at the node that leads now: what was waited for is true. */
-  handedOver(): void {
-    this.#durability?.handedOver();
+  handedOver(positions: ReadonlyMap<string, Position>): void {
+    this.#durability?.handedOver(positions);
     this.#progressed();
   }
 

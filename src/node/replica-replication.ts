@@ -64,7 +64,7 @@ export class ReplicaReplication implements Replication {
   /** By database: how old the last applied transaction was, ms, and when that was. */
   readonly #applied = new Map<string, { ageMs: number; atMs: number }>();
   /** The databases of the primary by its last heartbeat; undefined while it is not ready. */
-  #primaryNames: ReadonlySet<string> | undefined;
+  #primaryNames: Set<string> | undefined;
   readonly #clockSkew = new ClockSkew();
 
   constructor(
@@ -249,6 +249,8 @@ export class ReplicaReplication implements Replication {
   }
 
   #appliedTo(database: ReplicaDatabase): void {
+    // One that is new is in no heartbeat yet.
+    this.#primaryNames?.add(database.name);
     // A snapshot is as old as its oldest page; only transactions tell how far behind they came.
     if (database.appliedTimestampMs > 0) {
       const ageMs = Math.max(0, wallClockMs() + this.#clockSkew.ms - database.appliedTimestampMs);

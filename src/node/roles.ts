@@ -2,11 +2,13 @@ import { messageOf, SkeinError } from '../base/errors.ts';
 import type { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
 import { PrimarySet } from '../database/primary-set.ts';
+import type { RestingDatabase } from '../database/resting-database.ts';
 import type { Leadership, LeadershipHandlers, Member } from '../lease/leadership.ts';
 import type { LeaseHolder, LeaseRecord } from '../lease/lease-record.ts';
 import type { LineageFile } from '../lease/lineage-file.ts';
 import type { Term } from '../lease/term.ts';
 import { formatPosition } from '../ltx/position.ts';
+import type { KnownReplica } from '../stream/stream-server.ts';
 import type { SupervisorRole } from '../supervisor/supervisor.ts';
 import { PrimaryReplication } from './primary-replication.ts';
 import { ReplicaReplication, type ReplicaReplicationHandlers } from './replica-replication.ts';
@@ -51,8 +53,10 @@ export type RolesParts = {
 export class Roles implements LeadershipHandlers {
   readonly #parts: RolesParts;
   #replication: PrimaryReplication | ReplicaReplication | undefined;
-  /** Whether the app is kept from writing although this node is the primary. */
-  #isFenced = false;
+  #term: Term | undefined;
+  /** Why the app is kept from writing although this node is the primary. It writes when there is no reason left. */
+  readonly #fences = new Set<'term' | 'handoff' | 'change'>();
+  #isHandingOff = false;
   readonly #stopping = new AbortController();
 
   constructor(parts: RolesParts) {
@@ -64,7 +68,7 @@ export class Roles implements LeadershipHandlers {
   }
 
   get isFenced(): boolean {
-    return this.#isFenced;
+    return this.#fences.size > 0;
   }
 
   /** Opens what is there, as a replica of nobody. Throws what opening a database throws. */
@@ -98,11 +102,19 @@ export class Roles implements LeadershipHandlers {
   }
 
   member(): Member {
-    const { holder, candidate, isInPrimaryRegion, lineage } = this.#parts;
+    const { holder, candidate, isInPrimaryRegion, lineage, directory } = this.#parts;
     const databases = this.#replication?.databases() ?? [];
     const positions = databases.map(({ name, position }) => [name, formatPosition(position)] as const);
     const { epoch } = lineage.lineage;
-    return { ...holder, candidate, isInPrimaryRegion, epoch, positions: Object.fromEntries(positions) };
+    const isWhole = !directory.machineWentDown;
+    return {
+      ...holder,
+      candidate,
+      isInPrimaryRegion,
+      isWhole,
+      epoch,
+      positions: Object.fromEntries(positions),
+    };
   }
 
   isConnected(): boolean {
@@ -114,7 +126,7 @@ export class Roles implements LeadershipHandlers {
   }
 
   written(record: LeaseRecord): void {
-    if (this.#replication?.role === 'primary') this.#replication.durability?.written(record);
+    if (this.#replication?.role === 'primary') this.#replication.written(record);
   }
 
   notice(message: string, fields: Record<string, unknown>): void {
@@ -131,41 +143,55 @@ export class Roles implements LeadershipHandlers {
   }
 
   async #lead(term: Term): Promise<void> {
-    const { context, directory, lineage, handlers } = this.#parts;
+    const { directory, lineage } = this.#parts;
     const before = this.#replication;
-    const { epoch: _, ...identity } = this.#identity();
-    const standby = this.#parts.leadership().standby ?? identity.node;
-    const primary = new PrimaryReplication(context, directory, identity, term, standby, {
-      ...handlers,
-      heardOf: (epoch) => this.#parts.leadership().heardOf(epoch),
-    });
+    this.#term = term;
+    this.#fences.add('change');
+    const primary = this.#createPrimary(term);
     if (before?.role === 'replica') {
       const resting = await before.rest();
+      try {
+        // Before anything is written: after a crash the databases are proven as a primary's.
+        lineage.update({ role: 'primary', epoch: term.epoch });
+      } catch (error) {
+        this.#becomeReplica(resting);
+        throw error;
+      }
       this.#replication = primary;
-      this.#isFenced = true;
       primary.adopt(resting);
     } else {
       this.#replication = primary;
       await primary.start();
+      lineage.update({ role: 'primary', epoch: term.epoch });
       directory.markStarted();
     }
-    // Before anything is written: after a crash the databases are proven as a primary's.
-    lineage.update({ role: 'primary', epoch: term.epoch });
     if (!term.isValid) throw new SkeinError('LEASE_LOST', 'The lease ended before this node could lead.');
-    await this.unfence();
+    await this.#open('change');
     this.#parts.changed('primary');
     await this.#parts.release();
     await primary.rescan();
     primary.setReady();
-    // Not if it was lost while the release command ran.
-    if (term.isValid) this.#start('primary');
+    this.#startAsPrimary();
+  }
+
+  #createPrimary(term: Term): PrimaryReplication {
+    const { context, directory, handlers } = this.#parts;
+    const { epoch: _, ...identity } = this.#identity();
+    const standby = this.#parts.leadership().standby ?? identity.node;
+    return new PrimaryReplication(context, directory, identity, term, standby, {
+      ...handlers,
+      heardOf: (heard) => this.#parts.leadership().heardOf(heard),
+    });
   }
 
   /** Whatever it takes: a writer that does not let go in time is killed. Never rejects. */
   async fence(): Promise<void> {
+    this.#fences.add('term');
     const primary = this.#replication;
-    if (primary?.role !== 'primary' || this.#isFenced) return;
-    this.#isFenced = true;
+    if (primary?.role === 'primary') await this.#fenceBy(primary);
+  }
+
+  async #fenceBy(primary: PrimaryReplication): Promise<void> {
     this.#parts.kill('primary');
     let held = await primary.fence(fenceTimeoutMs);
     if (held.length > 0) {
@@ -184,29 +210,44 @@ export class Roles implements LeadershipHandlers {
   }
 
   async unfence(): Promise<void> {
-    if (this.#replication?.role !== 'primary' || !this.#isFenced) return;
-    this.#isFenced = false;
-    await this.#replication.unfence();
-    this.#start('primary');
+    await this.#open('term');
+    this.#startAsPrimary();
+  }
+
+  /** Takes a reason to keep the app from writing away, and lets it write if that was the last. */
+  async #open(reason: 'term' | 'handoff' | 'change'): Promise<void> {
+    this.#fences.delete(reason);
+    const primary = this.#replication;
+    if (this.#fences.size === 0 && primary?.role === 'primary' && this.#term?.isValid)
+      await primary.unfence();
   }
 
   async follow(leader: LeaseHolder | undefined, _epoch: number): Promise<void> {
-    const { secret, lineage } = this.#parts;
-    if (this.#replication?.role === 'primary') {
-      const primary = this.#replication;
-      await this.fence();
+    const { secret, context } = this.#parts;
+    const primary = this.#replication;
+    if (primary?.role === 'primary') {
+      this.#fences.add('change');
+      await this.#fenceBy(primary);
       if (this.#stopping.signal.aborted) return;
-      const replica = this.#createReplica();
-      const resting = await primary.rest();
-      this.#replication = replica;
-      this.#isFenced = false;
-      replica.adopt(resting, true);
-      lineage.update({ role: 'replica' });
+      this.#becomeReplica(await primary.rest());
+      this.#fences.clear();
+      try {
+        this.#parts.lineage.update({ role: 'replica' });
+      } catch (error) {
+        // A full disk: a start proves the databases as a primary's, which takes what is there for this node's own.
+        context.warn('this node cannot note that it follows', { reason: messageOf(error) });
+      }
       this.#parts.changed('replica');
       this.#start('replica');
     }
     if (this.#replication?.role === 'replica')
       await this.#replication.follow(leader && { url: leader.url, secret });
+  }
+
+  #becomeReplica(resting: readonly RestingDatabase[]): void {
+    const replica = this.#createReplica();
+    this.#replication = replica;
+    replica.adopt(resting, true);
   }
 
   /**
@@ -215,49 +256,68 @@ export class Roles implements LeadershipHandlers {
    */
   async handOff(node: string | undefined): Promise<string> {
     const primary = this.#replication;
-    if (primary?.role !== 'primary' || this.#isFenced)
+    if (primary?.role !== 'primary' || this.isFenced)
       throw new SkeinError('NOT_PRIMARY', 'Only the primary can hand over. Ask the node that leads.');
-    const candidates = primary.replicas().filter(({ connected, candidate }) => connected && candidate);
-    const target =
-      node === undefined
-        ? (primary.inStep()[0] ?? candidates[0])
-        : candidates.find((replica) => replica.node === node);
-    if (!target) {
-      throw new SkeinError(
-        'NO_CANDIDATE',
-        node === undefined
-          ? 'No candidate is connected to this primary. GET /status shows the replicas.'
-          : `${node} is no candidate that is connected to this primary. GET /status shows the replicas.`,
-      );
+    if (this.#isHandingOff) throw new SkeinError('DATABASE_BUSY', 'A handoff is under way already.');
+    this.#isHandingOff = true;
+    try {
+      const target = targetOf(primary, node);
+      // While the app writes on: the rest takes a moment then, not a second.
+      if (!(await primary.shipped(shipTimeoutMs, target.node)))
+        throw new SkeinError(
+          'NO_CANDIDATE',
+          `${target.node} is too far behind to take over. Try again later.`,
+        );
+      await this.#parts.processes('replica').catch(() => undefined);
+      this.#fences.add('handoff');
+      await this.#handTo(primary, target);
+      return target.node;
+    } finally {
+      this.#isHandingOff = false;
+      if (this.#fences.has('handoff')) {
+        await this.#open('handoff');
+        this.#startAsPrimary();
+      }
     }
-    // While the app writes on: the rest takes a moment then, not a second.
-    if (!(await primary.shipped(shipTimeoutMs, target.node)))
-      throw new SkeinError('NO_CANDIDATE', `${target.node} is too far behind to take over. Try again later.`);
-    await this.#parts.processes('replica').catch(() => undefined);
-    await this.#fenceForHandOff(primary);
-    if (!(await primary.shipped(shipTimeoutMs, target.node))) {
-      await this.unfence();
-      throw new SkeinError('NO_CANDIDATE', `${target.node} did not confirm in time that it has everything.`);
-    }
-    const { url, region } = target;
-    await this.#parts.leadership().handOver({ node: target.node, region, url }, (token, record) => {
-      primary.handTo(target.node, token, record);
-      primary.handedOver();
-    });
-    return target.node;
   }
 
-  /** Waits until all that is committed is at another candidate, if there is one. The app has stopped. */
-  async ship(): Promise<void> {
+  async #handTo(primary: PrimaryReplication, { node, region, url }: KnownReplica): Promise<void> {
+    const held = await primary.fence(patientFenceTimeoutMs);
+    if (held.length > 0) {
+      throw new SkeinError(
+        'DATABASE_BUSY',
+        `A transaction on ${held.join(', ')} does not end, so the lease cannot be handed over. Try again when it is done.`,
+      );
+    }
+    await primary.captureAll();
+    const positions = await primary.shipped(shipTimeoutMs, node);
+    if (!positions)
+      throw new SkeinError('NO_CANDIDATE', `${node} did not confirm in time that it has everything.`);
+    if (this.#replication !== primary || !this.#fences.has('handoff'))
+      throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
+    await this.#parts.leadership().handOver({ node, region, url }, (token, record) => {
+      primary.handTo(node, token, record);
+      primary.handedOver(positions);
+    });
+  }
+
+  /**
+   * Waits until all that is committed is at another candidate, if there is one. The app has stopped. False when some
+   * program writes on all the same: the lease is not to be given up then.
+   */
+  async ship(): Promise<boolean> {
     const primary = this.#replication;
-    if (primary?.role !== 'primary') return;
+    // Whatever waits for a program to end waits no longer.
+    this.#stopping.abort();
+    if (primary?.role !== 'primary') return true;
     // A program that is not the app could still write.
-    if (this.#parts.fixedRole === undefined) await primary.fence(fenceTimeoutMs);
+    const held = this.#parts.fixedRole === undefined ? await primary.fence(fenceTimeoutMs) : [];
     await primary.capture();
     if (primary.replicas().some(({ connected, candidate }) => connected && candidate)) {
       await primary.shipped(shipTimeoutMs);
       primary.durability?.check();
     }
+    return held.length === 0;
   }
 
   async stop(): Promise<void> {
@@ -265,20 +325,15 @@ export class Roles implements LeadershipHandlers {
     await this.#replication?.stop();
   }
 
+  /** Unless it is fenced or lost by now. */
+  #startAsPrimary(): void {
+    if (!this.isFenced && this.#term?.isValid && this.#replication?.role === 'primary')
+      this.#start('primary');
+  }
+
   #start(role: SupervisorRole): void {
     const { processes, started, handlers } = this.#parts;
     processes(role).then(started, handlers.refused);
-  }
-
-  async #fenceForHandOff(primary: PrimaryReplication): Promise<void> {
-    this.#isFenced = true;
-    const held = await primary.fence(patientFenceTimeoutMs);
-    if (held.length === 0) return;
-    await this.unfence();
-    throw new SkeinError(
-      'DATABASE_BUSY',
-      `A transaction on ${held.join(', ')} does not end, so the lease cannot be handed over. Try again when it is done.`,
-    );
   }
 
   async #requireFenced(set: PrimarySet): Promise<void> {
@@ -318,4 +373,20 @@ export class Roles implements LeadershipHandlers {
     const { node, region, url } = holder;
     return { app, node, region, url, epoch: this.#parts.leadership().epoch };
   }
+}
+
+/** The named candidate, or one that is in step. Throws `NO_CANDIDATE`. */
+function targetOf(primary: PrimaryReplication, node: string | undefined): KnownReplica {
+  const candidates = primary.replicas().filter(({ connected, candidate }) => connected && candidate);
+  const target =
+    node === undefined
+      ? (primary.inStep()[0] ?? candidates[0])
+      : candidates.find((replica) => replica.node === node);
+  if (target) return target;
+  throw new SkeinError(
+    'NO_CANDIDATE',
+    node === undefined
+      ? 'No candidate is connected to this primary. GET /status shows the replicas.'
+      : `${node} is no candidate that is connected to this primary. GET /status shows the replicas.`,
+  );
 }

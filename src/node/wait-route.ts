@@ -56,17 +56,16 @@ async function until(
   position: Position,
   gone: AbortSignal,
 ): Promise<void> {
-  if (replication.contradicts(wait.database, position)) {
-    throw new SkeinError(
-      'POSITION_MISMATCH',
-      `${wait.database} has no position ${formatPosition(position)}: it was never reached, or was given up. Ask without one.`,
-    );
-  }
-  if (gone.aborted || isReached(replication, wait, position)) return;
+  const isTrue = () => {
+    // Also at the end: a node that was behind may have come to another state of the same TXID.
+    if (replication.contradicts(wait.database, position)) throw contradiction(wait.database, position);
+    return isReached(replication, wait, position);
+  };
+  if (gone.aborted || isTrue()) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const check = () => {
     try {
-      if (isReached(replication, wait, position)) resolve();
+      if (isTrue()) resolve();
     } catch (error) {
       // The database went meanwhile, or the role changed.
       reject(error);
@@ -87,6 +86,13 @@ async function until(
     stopListening();
     gone.removeEventListener('abort', timeOut);
   });
+}
+
+function contradiction(database: string, position: Position): SkeinError {
+  return new SkeinError(
+    'POSITION_MISMATCH',
+    `${database} has no position ${formatPosition(position)}: it was never reached, was given up, or is older than this node's log. Ask without one.`,
+  );
 }
 
 function isReached(replication: Replication, wait: WaitRequest, position: Position): boolean {

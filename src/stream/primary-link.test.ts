@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { closeSync, existsSync, fstatSync, ftruncateSync, openSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { assert as invariant } from '../base/assert.ts';
@@ -12,16 +13,25 @@ import { writeSnapshot } from '../database/snapshot.ts';
 import { recordBytes, TestNode } from '../database/test-support.ts';
 import { formatPosition } from '../ltx/position.ts';
 import { PrimaryLink } from './primary-link.ts';
-import { type ChunkKind, chunkKind, decodeChunk, encodeChunk, type PrimaryMessage } from './protocol.ts';
+import {
+  type ChunkKind,
+  chunkKind,
+  decodeAcknowledgement,
+  decodeChunk,
+  encodeChunk,
+  type PrimaryMessage,
+} from './protocol.ts';
 
 /** The primary's end of a link, by hand. */
 class FakePrimary {
   readonly #socket: WebSocket;
+  readonly #stream: Duplex;
   /** `message` for each control message, `chunk` for each other. */
   readonly heard = new EventEmitter();
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, stream: Duplex) {
     this.#socket = socket;
+    this.#stream = stream;
     socket.on('message', (data: Buffer, isBinary: boolean) => {
       if (isBinary) this.heard.emit('chunk', decodeChunk(data));
       else this.heard.emit(JSON.parse(data.toString('utf8')).type);
@@ -34,6 +44,13 @@ class FakePrimary {
 
   chunk(kind: ChunkKind, id: number, bytes: Uint8Array, first: boolean, last: boolean): void {
     this.#socket.send(encodeChunk({ kind, id, first, last, bytes }));
+  }
+
+  /** What `send` sends arrives at once. */
+  together(send: () => void): void {
+    this.#stream.cork();
+    send();
+    this.#stream.uncork();
   }
 
   close(): void {
@@ -76,8 +93,8 @@ async function start(t: TestContext) {
   const link = new PrimaryLink(`http://127.0.0.1:${port}`, undefined, set, handlers, new Set());
   const ended = link.run(new AbortController().signal);
   ended.catch(() => undefined);
-  const [socket] = await once(server, 'connection');
-  const primary = new FakePrimary(socket);
+  const [socket, request] = await once(server, 'connection');
+  const primary = new FakePrimary(socket, request.socket);
   await once(primary.heard, 'hello');
   primary.tell({ type: 'database', id: 0, name: 'a.db' });
   return { app, source, two, set, primary, events, ended };
@@ -167,6 +184,25 @@ test('without room for a copy one database stands still, the link stays, and it 
   const compared = once(primary.heard, 'checksums');
   const [answer] = await Promise.all([compared, untilKept(set)]);
   assert.ok(answer);
+  primary.close();
+  await ended;
+});
+
+test('a transaction is acknowledged also when a heartbeat came with it and nothing after', async (t) => {
+  const { app, source, primary, ended } = await start(t);
+  // The first one is acknowledged in any case.
+  for (const number of [2, 3]) {
+    app.exec(`INSERT INTO t VALUES (${number}, randomblob(3000))`);
+    const bytes = await nextTransaction(source);
+    const acknowledged = once(primary.heard, 'chunk', { signal: AbortSignal.timeout(10_000) });
+    primary.together(() => {
+      primary.chunk(chunkKind.next, 0, bytes, true, true);
+      primary.tell({ type: 'heartbeat', clockMs: 1, ready: true, positions: {} });
+    });
+    const [chunk] = await acknowledged;
+    assert.equal(chunk.kind, chunkKind.acknowledgement);
+    assert.deepEqual(decodeAcknowledgement(chunk.bytes), source.position);
+  }
   primary.close();
   await ended;
 });

@@ -67,6 +67,7 @@ export class PrimaryLink {
   /** By the last heartbeat; undefined while the primary is not ready. */
   #primaryPositions: Map<string, Position> | undefined;
   #primaryEpoch = 0;
+  #toldChainEpoch: number | undefined;
   #isCaughtUp = false;
   /** By id: what is applied and not yet told. */
   readonly #unacknowledged = new Map<number, Position>();
@@ -174,7 +175,7 @@ export class PrimaryLink {
       );
       return;
     }
-    this.#send({ type: 'heartbeat' });
+    this.#sendHeartbeat();
     if (this.#standing.size > 0 && !this.#working) void this.#work(() => this.#tryStanding());
   }
 
@@ -196,6 +197,8 @@ export class PrimaryLink {
         if (message.isBinary) await this.#takeChunk(message.data);
         else await this.#takeControl(parseFromPrimary(message.data.toString('utf8')));
       }
+      // What was applied last may have been followed by a heartbeat, and then by nothing for long.
+      this.#acknowledge();
     } catch (error) {
       this.#queue = [];
       this.#end.reject(error);
@@ -351,6 +354,14 @@ export class PrimaryLink {
     }
     this.#isCaughtUp = true;
     this.#handlers.caughtUp();
+    // Only now could this node lead in the primary's place.
+    if (this.#handlers.identity().chainEpoch !== this.#toldChainEpoch) this.#sendHeartbeat();
+  }
+
+  #sendHeartbeat(): void {
+    const { chainEpoch } = this.#handlers.identity();
+    this.#toldChainEpoch = chainEpoch;
+    this.#send({ type: 'heartbeat', chainEpoch });
   }
 
   #send(message: ReplicaMessage): void {

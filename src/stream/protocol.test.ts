@@ -33,7 +33,7 @@ const fromReplica: ReplicaMessage[] = [
     distrusted: ['a.db'],
   },
   { type: 'checksums', id: 65_535, pageSize: 4096, bytes: 800 },
-  { type: 'heartbeat' },
+  { type: 'heartbeat', chainEpoch: 3 },
 ];
 const fromPrimary: PrimaryMessage[] = [
   { type: 'welcome', protocol: protocolVersion, node: 'one', region: 'ams', epoch: 3 },

@@ -54,7 +54,8 @@ const fromReplica = z.discriminatedUnion('type', [
     pageSize: z.number().int(),
     bytes: z.number().int().min(0),
   }),
-  z.object({ type: z.literal('heartbeat') }),
+  /** `chainEpoch` is what the replica has noted as the epoch of its databases' chain. */
+  z.object({ type: z.literal('heartbeat'), chainEpoch: z.number().int().default(0) }),
 ]);
 
 const fromPrimary = z.discriminatedUnion('type', [

@@ -48,6 +48,7 @@ export class ReplicaSession {
   /** By database: what the replica is known to have applied and logged of the chain that this primary has. */
   readonly acknowledged = new Map<string, Position>();
   #hello: Hello | undefined;
+  #chainEpoch = 0;
   /** By database: what the replica said that it has. */
   #claimed = new Map<string, Position>();
   #heartbeat: NodeJS.Timeout | undefined;
@@ -80,6 +81,11 @@ export class ReplicaSession {
 
   get candidate(): boolean {
     return this.#hello?.candidate ?? false;
+  }
+
+  /** The epoch that the replica has noted for its databases. */
+  get chainEpoch(): number {
+    return this.#chainEpoch;
   }
 
   get hasSaidHello(): boolean {
@@ -200,6 +206,8 @@ export class ReplicaSession {
         if (message.bytes === 0) this.#takeChecksums();
         break;
       case 'heartbeat':
+        this.#chainEpoch = message.chainEpoch;
+        this.#options.progressed();
         break;
     }
   }

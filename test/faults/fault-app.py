@@ -2,7 +2,8 @@
 
 Argument: port. All times are CLOCK_MONOTONIC in milliseconds, the same for all processes of the machine.
 
-POST /write {"value"}: commits a row. Answers its id, when the write lock was had, and when the commit was done.
+POST /write {"value", "holdMs"}: commits a row, after keeping its transaction open for so long. Answers its id, and when the
+commit began and was done.
 POST /read {"id", "value"}: the newest row of a snapshot, and the value that it has at the given id, or null.
 """
 import json
@@ -35,13 +36,14 @@ def write(asked):
         database.execute("PRAGMA journal_mode=WAL")
     database.execute("BEGIN IMMEDIATE")
     try:
-        begun = milliseconds()
         database.execute(
             "CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY AUTOINCREMENT, value TEXT UNIQUE, node TEXT, note BLOB)"
         )
         row = database.execute(
             "INSERT INTO mark (value, node, note) VALUES (?, ?, ?)", (asked["value"], node, os.urandom(100))
         )
+        time.sleep(asked["holdMs"] / 1000)
+        begun = milliseconds()
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
@@ -52,15 +54,15 @@ def write(asked):
 
 def read(asked):
     if not os.path.exists(path):
-        return {"id": 0, "value": None, "known": None}
+        return {"id": 0, "value": None, "known": None, "pid": os.getpid()}
     database = connection()
     database.execute("BEGIN")
     try:
         if database.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'mark'").fetchone()[0] == 0:
-            return {"id": 0, "value": None, "known": None}
+            return {"id": 0, "value": None, "known": None, "pid": os.getpid()}
         last = database.execute("SELECT id, value FROM mark ORDER BY id DESC LIMIT 1").fetchone() or (0, None)
         known = database.execute("SELECT value FROM mark WHERE id = ?", (asked["id"],)).fetchone()
-        return {"id": last[0], "value": last[1], "known": known and known[0]}
+        return {"id": last[0], "value": last[1], "known": known and known[0], "pid": os.getpid()}
     finally:
         database.execute("ROLLBACK")
 

@@ -4,7 +4,9 @@ const tcpTables = ['/proc/net/tcp', '/proc/net/tcp6'];
 
 /** Which of these processes has the socket with this local port open; undefined when none does. Linux only. */
 export function processWithPort(port: number, pids: readonly number[]): number | undefined {
-  const inodes = new Set(tcpTables.flatMap((table) => inodesOf(table, port)).map((inode) => `socket:[${inode}]`));
+  const inodes = new Set(
+    tcpTables.flatMap((table) => inodesOf(table, port)).map((inode) => `socket:[${inode}]`),
+  );
   return pids.find((pid) => socketsOf(pid).some((socket) => inodes.has(socket)));
 }
 

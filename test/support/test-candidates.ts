@@ -151,6 +151,19 @@ export async function isDurable(node: TestNode, timeoutMs = 5_000, database = 'a
   return status === 200;
 }
 
+/** Waits until all that is committed on the node now is durable at `replica`. Rejects with the reason, and the nodes' lines. */
+export async function durable(node: TestNode, among: readonly TestNode[]): Promise<void> {
+  const { status, body } = await post(node, '/wait', {
+    database: 'app.db',
+    durability: 'replica',
+    timeoutMs: 10_000,
+  });
+  if (status === 200) return;
+  const tails = among.map((one) => one.tail()).join('\n');
+  const replicas = JSON.stringify((await node.tryState())?.replicas);
+  throw new Error(`${node.name}: ${JSON.stringify(body)}\n${replicas}\n${tails}`);
+}
+
 async function isLeading(node: TestNode): Promise<boolean> {
   const state = node.pid === undefined ? undefined : await node.tryState();
   return state?.role === 'primary' && ((await leadershipOf(node))?.validForMs ?? 0) > 0;

@@ -1,0 +1,84 @@
+import type { TestNode } from '../support/test-node.ts';
+
+const requestMs = 4_000;
+
+export type Status = {
+  readonly pid: number;
+  readonly role: 'primary' | 'replica';
+  readonly primary: { readonly node: string } | null;
+  readonly epoch: number;
+  readonly processes: readonly { readonly pid: number | null }[];
+};
+export type Written = { readonly id: number; readonly begunMs: number; readonly doneMs: number };
+export type ReadAnswer = {
+  /** Of the app: another one means another life. */
+  readonly pid: number;
+  readonly id: number;
+  readonly value: string | null;
+  readonly known: string | null;
+};
+export type Waited = { readonly status: number; readonly position: string };
+
+/** A node as its clients see it: its API and its app. Every call answers undefined when nothing comes back in time. */
+export class FaultNode {
+  readonly node: TestNode;
+  readonly #appUrl: string;
+  /** Whether it is frozen at the moment, or down on purpose. */
+  isAway = false;
+  /** How long the next write keeps its transaction open. */
+  holdMs = 0;
+
+  constructor(node: TestNode, appPort: number) {
+    this.node = node;
+    this.#appUrl = `http://127.0.0.1:${appPort}`;
+  }
+
+  get name(): string {
+    return this.node.name;
+  }
+
+  async status(): Promise<Status | undefined> {
+    return (await ask(`${this.node.url}/status`))?.body as Status | undefined;
+  }
+
+  /** Its status too when it is no 200. */
+  async wait(asked: object): Promise<Waited | undefined> {
+    const answer = await ask(`${this.node.url}/wait`, { database: 'app.db', timeoutMs: 2_000, ...asked });
+    return answer && { status: answer.status, position: String(Reflect.get(answer.body, 'position')) };
+  }
+
+  async write(value: string): Promise<Written | undefined> {
+    const { holdMs } = this;
+    this.holdMs = 0;
+    const answer = await ask(`${this.#appUrl}/write`, { value, holdMs }, requestMs + holdMs);
+    return answer?.status === 200 ? (answer.body as Written) : undefined;
+  }
+
+  async read(id: number): Promise<ReadAnswer | undefined> {
+    const answer = await ask(`${this.#appUrl}/read`, { id });
+    return answer?.status === 200 ? (answer.body as ReadAnswer) : undefined;
+  }
+
+  /** Undefined when it does not answer in time; the status and the message of an error else. */
+  async post(path: string, body: object): Promise<{ status: number; body: object } | undefined> {
+    return ask(this.node.url + path, body, 25_000);
+  }
+}
+
+async function ask(
+  url: string,
+  body?: object,
+  timeoutMs = requestMs,
+): Promise<{ status: number; body: object } | undefined> {
+  try {
+    const method = body === undefined ? 'GET' : 'POST';
+    const answer = await fetch(url, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    return { status: answer.status, body: (await answer.json()) as object };
+  } catch {
+    return undefined;
+  }
+}
