@@ -199,13 +199,39 @@ test('a hold that is handed over moves at once, under the next epoch', async (t)
   await two.until(() => two.leader?.node === 'one');
   await one.fence();
   const { node, region, url } = two.member();
-  await one.leadership.handOver({ node, region, url }, (token, record) =>
-    two.leadership.takeOver(token, record),
+  let isDone = false;
+  await one.leadership.handOver(
+    { node, region, url },
+    (token, record) => two.leadership.takeOver(token, record),
+    () => {
+      isDone = true;
+      assert.equal(one.role, 'fenced', 'this node has not become anything else yet');
+    },
   );
+  assert.ok(isDone);
   await two.until(() => leads(two));
   await one.until(() => one.leader?.node === 'two');
   assert.equal(two.leadership.epoch, 2);
   assert.ok(!one.said.some((line) => /its lease ended/.test(line)));
+});
+
+test('a handoff that the target never hears of ends with the hold, and what was handed over leads again', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [one, two] = ['one', 'two'].map((name) => new Candidate(name, directory, 10));
+  start(t, [one]);
+  await one.until(() => leads(one));
+  start(t, [two]);
+  await two.until(() => two.leader?.node === 'one');
+  await one.fence();
+  const { node, region, url } = two.member();
+  const handing = one.leadership.handOver(
+    { node, region, url },
+    () => undefined,
+    () => assert.fail('nobody has taken it'),
+  );
+  await assert.rejects(handing, { code: 'LEASE_LOST' });
+  await one.until(() => leads(one));
+  assert.equal(one.leadership.epoch, 2);
 });
 
 test('a lease that is given up in order is free at once', async (t) => {

@@ -57,6 +57,10 @@ export class Leadership {
   #wake = new AbortController();
   #term: Term | undefined;
   #offer: Offer | undefined;
+  /** A handoff whose target has been told. */
+  #handing:
+    | { readonly epoch: number; readonly done: () => void; readonly settled: (isTaken: boolean) => void }
+    | undefined;
   #record: LeaseRecord | undefined;
   /** With which this node's term began: it stands until the node leads. */
   #inherited: LeaseRecord | undefined;
@@ -149,27 +153,60 @@ export class Leadership {
   }
 
   /**
-   * Names another node as the holder of this node's hold, and has `tell` send it what it needs. All that this node has is
-   * at the target, and the app cannot write. This node follows then, also when it rejects with `LEASE_LOST` or
-   * `LEASE_UNREACHABLE`: nobody can tell whether the target leads.
+   * Hands this node's hold to another node: `tell` sends it what it needs, `done` is called when the store names it. All that
+   * this node has is at the target, and the app cannot write. Rejects with `LEASE_LOST` when that does not come about before
+   * the hold ends; nobody can tell then who leads, and this node follows.
    */
-  async handOver(target: LeaseHolder, tell: (token: LeaseToken, record: LeaseRecord) => void): Promise<void> {
+  async handOver(
+    target: LeaseHolder,
+    tell: (token: LeaseToken, record: LeaseRecord) => void,
+    done: () => void,
+  ): Promise<void> {
     const term = this.#term;
     if (!term) throw new SkeinError('NOT_PRIMARY', 'This node does not lead.');
-    const { positions } = this.#handlers.member();
+    const { node, positions } = this.#handlers.member();
     const record: LeaseRecord = {
       epoch: term.epoch + 1,
       holder: target,
+      // What the target has is `safe`; positions are those of a holder that leads.
       positions: {},
       safe: { epoch: term.epoch, positions: { ...positions } },
       // This node has all that the target has: it could lead again.
-      standby: this.#handlers.member().node,
+      standby: node,
     };
-    const isDone = await term.handOver(record, (token) => {
-      this.#record = record;
-      tell(token, record);
-    });
-    if (!isDone) throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#handing = { epoch: record.epoch, done, settled: resolve };
+    const isTold = await term.handOver((token) => tell(token, record));
+    if (!isTold) {
+      this.#handing = undefined;
+      throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
+    }
+    if (!(await promise))
+      throw new SkeinError(
+        'LEASE_LOST',
+        `${target.node} did not take the lease. Whoever can leads when it has ended.`,
+      );
+  }
+
+  /** Until the store names the successor, or the hold ends. The app stays fenced. */
+  async #awaitSuccessor(term: Term): Promise<void> {
+    const handing = this.#handing;
+    if (!handing) return;
+    this.#handing = undefined;
+    let isTaken = false;
+    while (!isTaken && bootClockMs() < term.validUntilMs && !this.#stopping.signal.aborted) {
+      try {
+        const state = await this.#lease.read(this.#timeout());
+        isTaken = (state.record?.epoch ?? 0) >= handing.epoch;
+        if (isTaken) this.#record = state.record;
+        else await this.#lease.changed(state, this.#wakeUp());
+      } catch (error) {
+        if (!(error instanceof SkeinError)) throw error;
+        await sleep(retryMs, this.#wakeUp());
+      }
+    }
+    if (isTaken) handing.done();
+    handing.settled(isTaken);
   }
 
   async #run(): Promise<void> {
@@ -195,28 +232,27 @@ export class Leadership {
   async #look(): Promise<void> {
     const state = await this.#lease.read(this.#timeout());
     const { record } = state;
-    if (record && record.epoch >= this.epoch) this.#remember(record);
     if (record && record.epoch >= this.epoch) this.#forgottenSinceMs = undefined;
-    if (state.isHeld) await this.#respect(state);
-    else if (!(await this.#tryToLead(state))) await this.#changed(state);
+    // A hold that is handed to this node: what proves it is on its way through the link, which must not be cut.
+    const isMine = record?.holder?.node === this.#handlers.member().node;
+    if (state.isHeld && isMine) return this.#changed(state);
+    if (state.isHeld) return this.#respect(state);
+    if (record && record.epoch >= this.epoch) this.#remember(record);
+    if (!(await this.#tryToLead(state))) await this.#changed(state);
   }
 
   /** Somebody leads, or is about to. */
   async #respect(state: LeaseState): Promise<void> {
     const { record } = state;
-    const { node, epoch } = this.#handlers.member();
     const isOutdated = record !== undefined && record.epoch < this.epoch;
     if (isOutdated) {
       this.#say(
         `the lease is at epoch ${record.epoch}, and this node has seen epoch ${this.epoch}: the store was emptied, or is another one`,
       );
     }
-    const isMine = record?.holder?.node === node;
-    // A hold that is handed to this node: what proves it is on its way through the link, which must not be cut.
-    if (!isMine) {
-      const leader = isOutdated ? undefined : (record?.holder ?? undefined);
-      await this.#handlers.follow(leader, record?.epoch ?? epoch);
-    }
+    const leader = isOutdated ? undefined : (record?.holder ?? undefined);
+    await this.#handlers.follow(leader, record?.epoch ?? this.epoch);
+    if (record && !isOutdated) this.#remember(record);
     await this.#announce();
     await this.#changed(state);
   }
@@ -300,6 +336,7 @@ export class Leadership {
       // What it has is known only now.
       term.write();
       const end = await running;
+      if (end === 'over') await this.#awaitSuccessor(term);
       if (end === 'lost') this.#heldUntilMs = term.validUntilMs;
       if (end === 'lost')
         handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });

@@ -1,5 +1,4 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { SkeinError, systemCodeOf } from '../base/errors.ts';
 import { decodeRecord, encodeRecord, type LeaseRecord } from './lease-record.ts';
 
@@ -13,9 +12,12 @@ export type Lineage = {
   readonly record: LeaseRecord | undefined;
 };
 
+/** What is there already is not allocated again, so that it can be written on a full disk. */
+const blockBytes = 4_096;
+
 const none: Lineage = { epoch: 0, role: undefined, record: undefined };
 
-/** `.skein/lineage`: one line of JSON, replaced as a whole. */
+/** `.skein/lineage`: JSON, and blanks up to a whole block. */
 export class LineageFile {
   readonly #path: string | undefined;
   #lineage: Lineage;
@@ -33,32 +35,29 @@ export class LineageFile {
     return this.#lineage;
   }
 
-  /** On the disk when this returns. Throws the system's error, and has changed nothing then. */
+  /** Throws the system's error, and has changed nothing then. */
   update(change: Partial<Lineage>): void {
     const lineage = { ...this.#lineage, ...change };
     const { epoch, role, record } = lineage;
     const text = JSON.stringify({ epoch, role, record: record && JSON.parse(encodeRecord(record)) });
     if (text === encode(this.#lineage)) return;
-    if (this.#path !== undefined) replaceFile(this.#path, `${text}\n`);
+    if (this.#path !== undefined) replaceText(this.#path, text);
     this.#lineage = lineage;
   }
 }
 
-function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w');
+/**
+ * In place and not synced, since it lies on the way of a handoff: one write, which no kill cuts in two. After a power cut it
+ * may be an older text, or damaged, and the node takes itself for one that has less than it has.
+ */
+function replaceText(path: string, text: string): void {
+  const bytes = Buffer.from(text.padEnd(Math.ceil((text.length + 1) / blockBytes) * blockBytes));
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
-    writeSync(file, text);
-    fsyncSync(file);
+    writeSync(file, bytes, 0, bytes.length, 0);
+    ftruncateSync(file, bytes.length);
   } finally {
     closeSync(file);
-  }
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
   }
 }
 

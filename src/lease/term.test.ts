@@ -101,28 +101,33 @@ test('a hold that is renewed after all is unfenced', async (t) => {
   assert.equal(await running, 'lost');
 });
 
-test('what is handed over is good for the other, and the term is over before it is', async (t) => {
-  const { term, other, token } = await begin(t);
+test("a hold that is handed over is the other's alone: nothing is written by this node any more", async (t) => {
+  const { term, other, token, told } = await begin(t);
   const running = term.run();
-  let wasValid = true;
-  const isDone = await term.handOver(recordOf(2, 'two'), (given) => {
+  let written = 0;
+  const isDone = await term.handOver((given) => {
     assert.equal(given, token);
-    wasValid = term.isValid;
+    assert.equal(term.isValid, false);
+    written = told.length;
   });
   assert.equal(isDone, true);
-  assert.equal(wasValid, false);
+  // Asked for before it was over, and due after.
+  term.write();
   assert.equal(await running, 'over');
-  assert.equal((await other.read(never)).record?.epoch, 2);
   assert.equal(await other.renew(token, recordOf(2, 'two'), never), true);
+  assert.equal(told.length, written);
+  assert.equal((await other.read(never)).record?.epoch, 2);
+  assert.equal(await term.handOver(() => assert.fail('it is over')), false);
 });
 
-test('a hold that cannot be handed over is lost: nobody can tell who has it', async (t) => {
-  const { term, store } = await begin(t);
+test('a write of the record that is under way is waited for before the hold is handed over', async (t) => {
+  const { term, other } = await begin(t);
   const running = term.run();
-  store.isDown = true;
-  const handing = term.handOver(recordOf(2, 'two'), () => assert.fail('nothing is told'));
-  await assert.rejects(handing, { code: 'LEASE_UNREACHABLE' });
-  assert.equal(await running, 'lost');
+  term.write();
+  await new Promise(setImmediate);
+  assert.equal(await term.handOver(() => undefined), true);
+  await running;
+  assert.equal((await other.read(never)).record?.epoch, 1);
 });
 
 test('a hold that another has by now is lost at the next renewal', async (t) => {

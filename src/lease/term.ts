@@ -42,7 +42,6 @@ export class Term {
   #wake = new AbortController();
   #fencing: Promise<void> | undefined;
   #renewing: Promise<boolean> | undefined;
-  #handing: Promise<boolean> | undefined;
   #isFailing = false;
   #writtenAtMs = 0;
 
@@ -81,7 +80,6 @@ export class Term {
       if (!this.isValid) this.#end ??= 'lost';
     }
     clearInterval(watch);
-    await this.#handing?.catch(() => false);
     await this.#fencing;
     return this.#end;
   }
@@ -92,19 +90,16 @@ export class Term {
   }
 
   /**
-   * Writes a record that names another as the holder of this hold, under the next epoch, and then calls `tell` with what
-   * proves the hold. True when the record is in the store. Otherwise it may be, and the term is lost.
+   * Ends the term, and calls `tell` with what proves the hold: whoever gets it renews with it, and leads. False when the term
+   * was over before.
    */
-  async handOver(record: LeaseRecord, tell: (token: LeaseToken) => void): Promise<boolean> {
+  async handOver(tell: (token: LeaseToken) => void): Promise<boolean> {
     while (this.#renewing) await this.#renewing;
     if (!this.isValid) return false;
-    this.#end = 'lost';
-    this.#handing = this.#lease.renew(this.#token, record, AbortSignal.timeout(this.#lease.ttlMs));
-    this.#handing.catch(() => undefined);
-    this.#wake.abort();
-    if (!(await this.#handing)) return false;
+    // Nothing is written by this node from here on.
     this.#end = 'over';
     tell(this.#token);
+    this.#wake.abort();
     return true;
   }
 

@@ -174,6 +174,7 @@ export class PrimaryReplication implements Replication {
 
   /** The release command is done: replicas may start their processes. */
   setReady(): void {
+    this.#handlers.lagChanged(0);
     this.#ready = true;
   }
 
@@ -254,7 +255,6 @@ export class PrimaryReplication implements Replication {
   }
 
   #begin(): void {
-    this.#handlers.lagChanged(0);
     this.#housekeeping = setInterval(() => {
       this.#server.enforceLogLimits();
       this.#scrubbing.runIfDue(() => this.#scrub());

@@ -295,10 +295,11 @@ export class Roles implements LeadershipHandlers {
       throw new SkeinError('NO_CANDIDATE', `${node} did not confirm in time that it has everything.`);
     if (this.#replication !== primary || !this.#fences.has('handoff'))
       throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
-    await this.#parts.leadership().handOver({ node, region, url }, (token, record) => {
-      primary.handTo(node, token, record);
-      primary.handedOver(positions);
-    });
+    await this.#parts.leadership().handOver(
+      { node, region, url },
+      (token, record) => primary.handTo(node, token, record),
+      () => primary.handedOver(positions),
+    );
   }
 
   /**

@@ -38,7 +38,8 @@ export class WaitRoute {
     try {
       const replication = this.#replication();
       const gone = new AbortController();
-      response.on('close', () => gone.abort());
+      // Not for an answer that went out: to abort costs more than the wait.
+      response.on('close', () => response.writableEnded || gone.abort());
       const position = givenPosition(wait) ?? (await replication.currentPosition(wait.database));
       await until(replication, wait, position, gone.signal);
       const nodes = replication.holders(wait.database, position).map(({ node }) => node);
