@@ -15,6 +15,7 @@ import {
   type Txid,
 } from '../ltx/position.ts';
 import { samplePositions } from './position-sample.ts';
+import { type LogCursor, RecentPlaces } from './recent-places.ts';
 import { follows, type LogRecord, positionAfter } from './record.ts';
 import { RecordWriter } from './record-writer.ts';
 import { Segment, segmentHeaderBytes } from './segment.ts';
@@ -28,8 +29,7 @@ export type LogLimits = {
   readonly bytesMax: number;
 };
 
-/** A place between two records, from which to read on. */
-export type LogCursor = { readonly position: Position; readonly segment: Segment; readonly offset: number };
+export type { LogCursor } from './recent-places.ts';
 
 /** A record with the segment that holds it. */
 export type LocatedRecord = { readonly record: LogRecord; readonly segment: Segment };
@@ -43,6 +43,7 @@ export class Log {
   readonly #limits: LogLimits;
   readonly #segmentBytesMax: number;
   #segments: Segment[];
+  readonly #recent = new RecentPlaces();
 
   /** Opens what is there; a chain that is broken is kept from its break on. */
   constructor(directory: string, limits: LogLimits) {
@@ -80,6 +81,7 @@ export class Log {
     const segment = Segment.create(this.#directory, position, wallClockMs());
     const dropped = this.#segments;
     this.#segments = [segment];
+    this.#recent.clear();
     for (const old of dropped) {
       if (old.path === segment.path) old.close();
       else old.delete();
@@ -109,7 +111,9 @@ export class Log {
     );
     const segment = this.#segments.at(-1);
     assert(segment, 'a commit to an empty log');
-    return { ...writer.commit(header, postApplyChecksum), segment };
+    const committed = writer.commit(header, postApplyChecksum);
+    this.#recent.add({ position: this.tail, segment, offset: segment.bytes });
+    return { ...committed, segment };
   }
 
   /**
@@ -121,6 +125,8 @@ export class Log {
       const segment = this.#segments.at(-1);
       return segment && { position, segment, offset: segment.bytes };
     }
+    const recent = this.#recent.find(position);
+    if (recent) return recent;
     const segment = this.#segments.findLast((candidate) => candidate.base.txid <= position.txid);
     if (!segment) return undefined;
     if (positionsEqual(segment.base, position)) return { position, segment, offset: segmentHeaderBytes };
@@ -184,6 +190,7 @@ export class Log {
 
   /** Drops the records after a position that `find` finds. */
   truncateAfter(position: Position): void {
+    this.#recent.clear();
     while (
       this.#segments.length > 1 &&
       this.#segments[this.#segments.length - 1].base.txid >= position.txid

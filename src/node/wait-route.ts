@@ -57,10 +57,12 @@ async function until(
   position: Position,
   gone: AbortSignal,
 ): Promise<void> {
+  requireOnChain(replication, wait.database, position);
   const isTrue = () => {
-    // Also at the end: a node that was behind may have come to another state of the same TXID.
-    if (replication.contradicts(wait.database, position)) throw contradiction(wait.database, position);
-    return isReached(replication, wait, position);
+    if (!isReached(replication, wait, position)) return false;
+    // Again, now that it is: a node that was behind may have come to another state of the same TXID.
+    requireOnChain(replication, wait.database, position);
+    return true;
   };
   if (gone.aborted || isTrue()) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -89,8 +91,10 @@ async function until(
   });
 }
 
-function contradiction(database: string, position: Position): SkeinError {
-  return new SkeinError(
+/** Throws `POSITION_MISMATCH`. */
+function requireOnChain(replication: Replication, database: string, position: Position): void {
+  if (!replication.contradicts(database, position)) return;
+  throw new SkeinError(
     'POSITION_MISMATCH',
     `${database} has no position ${formatPosition(position)}: it was never reached, was given up, or is older than this node's log. Ask without one.`,
   );
