@@ -1,7 +1,9 @@
-import { bootClockMs, monotonicMs } from '../base/clock.ts';
+import { bootClockMs } from '../base/clock.ts';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
 import { type Candidacy, compareAdvance, obstacleTo } from './eligibility.ts';
+import { ForgetfulStore } from './forgetful-store.ts';
+import { Handover } from './handover.ts';
 import { type Lease, type LeaseState, type LeaseToken, leaseTimeoutMs } from './lease.ts';
 import type { Announcement, LeaseHolder, LeaseRecord } from './lease-record.ts';
 import type { LineageFile } from './lineage-file.ts';
@@ -58,17 +60,12 @@ export class Leadership {
   #term: Term | undefined;
   #offer: Offer | undefined;
   /** A handoff whose target has been told. */
-  #handing:
-    | { readonly epoch: number; readonly done: () => void; readonly settled: (isTaken: boolean) => void }
-    | undefined;
+  #handover: Handover | undefined;
   #record: LeaseRecord | undefined;
   /** With which this node's term began: it stands until the node leads. */
   #inherited: LeaseRecord | undefined;
   #acceptLoss = false;
-  /** Since when the store has had no record, or an older one than was seen. */
-  #forgottenSinceMs: number | undefined;
-  /** Until when nobody can have taken this node's last hold from it, on the boot clock. */
-  #heldUntilMs = 0;
+  readonly #store = new ForgetfulStore();
   /** The version of a free lease at which others were let go first. */
   #turnGivenAt: string | undefined;
   #problem: string | undefined;
@@ -174,39 +171,17 @@ export class Leadership {
       // This node has all that the target has: it could lead again.
       standby: node,
     };
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#handing = { epoch: record.epoch, done, settled: resolve };
-    const isTold = await term.handOver((token) => tell(token, record));
-    if (!isTold) {
-      this.#handing = undefined;
+    const handover = new Handover(record.epoch, done);
+    this.#handover = handover;
+    if (!(await term.handOver((token) => tell(token, record)))) {
+      this.#handover = undefined;
       throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
     }
-    if (!(await promise))
-      throw new SkeinError(
-        'LEASE_LOST',
-        `${target.node} did not take the lease. Whoever can leads when it has ended.`,
-      );
-  }
-
-  /** Until the store names the successor, or the hold ends. The app stays fenced. */
-  async #awaitSuccessor(term: Term): Promise<void> {
-    const handing = this.#handing;
-    if (!handing) return;
-    this.#handing = undefined;
-    let isTaken = false;
-    while (!isTaken && bootClockMs() < term.validUntilMs && !this.#stopping.signal.aborted) {
-      try {
-        const state = await this.#lease.read(this.#timeout());
-        isTaken = (state.record?.epoch ?? 0) >= handing.epoch;
-        if (isTaken) this.#record = state.record;
-        else await this.#lease.changed(state, this.#wakeUp());
-      } catch (error) {
-        if (!(error instanceof SkeinError)) throw error;
-        await sleep(retryMs, this.#wakeUp());
-      }
-    }
-    if (isTaken) handing.done();
-    handing.settled(isTaken);
+    if (await handover.isTaken) return;
+    throw new SkeinError(
+      'LEASE_LOST',
+      `${target.node} did not take the lease. Whoever can leads when it has ended.`,
+    );
   }
 
   async #run(): Promise<void> {
@@ -232,7 +207,7 @@ export class Leadership {
   async #look(): Promise<void> {
     const state = await this.#lease.read(this.#timeout());
     const { record } = state;
-    if (record && record.epoch >= this.epoch) this.#forgottenSinceMs = undefined;
+    if (record && record.epoch >= this.epoch) this.#store.remembers();
     // A hold that is handed to this node: what proves it is on its way through the link, which must not be cut.
     const isMine = record?.holder?.node === this.#handlers.member().node;
     if (state.isHeld && isMine) return this.#changed(state);
@@ -264,7 +239,8 @@ export class Leadership {
     await this.#announce();
     if (!this.#handlers.isConnected()) await this.#handlers.follow(undefined, this.epoch);
     const hasForgotten = !state.record || state.record.epoch < this.epoch;
-    if (hasForgotten && !(await this.#mayRemind())) return false;
+    if (hasForgotten && !(await this.#store.mayBeReminded(this.#lease, this.epoch, this.#timeout())))
+      return false;
     const obstacle = this.#acceptLoss && member.candidate ? undefined : obstacleTo(member, base);
     if (obstacle !== undefined) {
       this.#say(`this node ${obstacle}`);
@@ -336,8 +312,11 @@ export class Leadership {
       // What it has is known only now.
       term.write();
       const end = await running;
-      if (end === 'over') await this.#awaitSuccessor(term);
-      if (end === 'lost') this.#heldUntilMs = term.validUntilMs;
+      // The app stays fenced meanwhile.
+      const taken = await this.#handover?.settle(this.#lease, term.validUntilMs, this.#stopping.signal);
+      if (taken) this.#record = taken;
+      this.#handover = undefined;
+      if (end === 'lost') this.#store.lost(term.validUntilMs);
       if (end === 'lost')
         handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });
     } catch (error) {
@@ -362,19 +341,6 @@ export class Leadership {
     const inherited = { standby: this.#inherited?.standby ?? node, safe: this.#inherited?.safe ?? noneSafe };
     const { standby, safe } = this.#handlers.durable() ?? inherited;
     return { epoch, holder: { node, region, url }, positions: { ...positions }, safe, standby };
-  }
-
-  /**
-   * An empty store is a new one, or one that forgot. What it forgot may be a hold that is good for another TTL, so a node
-   * with a past waits for that, unless the hold is its own; and a node with less of a past leaves the lease to those who have more.
-   */
-  async #mayRemind(): Promise<boolean> {
-    this.#forgottenSinceMs ??= monotonicMs();
-    if (bootClockMs() < this.#heldUntilMs) return true;
-    const waitedMs = monotonicMs() - this.#forgottenSinceMs;
-    if (waitedMs < this.#lease.ttlMs * (this.epoch > 0 ? 1.1 : 0.5)) return false;
-    const told = await this.#lease.announcements(this.#timeout());
-    return told.every(({ epoch }) => epoch <= this.epoch);
   }
 
   #remember(record: LeaseRecord): void {
