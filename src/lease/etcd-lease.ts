@@ -6,6 +6,7 @@ import { EtcdClient } from './etcd-client.ts';
 import { announcementTtlMs, type Lease, type LeaseState, type LeaseToken, leaseTimeoutMs } from './lease.ts';
 import {
   type Announcement,
+  boundAbove,
   decodeAnnouncement,
   decodeRecord,
   encodeAnnouncement,
@@ -34,7 +35,14 @@ const granted = z.object({ ID: z.string() });
 const keptAlive = z.object({ result: z.object({ TTL: z.string().default('0') }) });
 
 type Stored = { record: string | undefined; version: string; token: string; revision: string };
-type Comparison = { key: string; target: 'MOD' | 'VALUE'; mod_revision?: string; value?: string };
+type Comparison = {
+  key: string;
+  target: 'MOD' | 'VALUE';
+  /** Equal, when it is left out. */
+  result?: 'LESS';
+  mod_revision?: string;
+  value?: string;
+};
 
 /**
  * A lease in etcd v3: `KEY/record`, which stays, and `KEY/holder` with the token, which hangs on a lease of etcd's.
@@ -86,7 +94,7 @@ export class EtcdLease implements Lease {
     // First, so that a renewal that succeeds has time before it at etcd too.
     if (!(await this.#keepAlive(etcdLease, inTime))) return false;
     const revision = await this.#transact(
-      [this.#isHolder(token)],
+      [this.#isHolder(token), this.#isNoOlder(record)],
       [put(this.#recordKey, encodeRecord(record))],
       inTime,
     );
@@ -100,7 +108,9 @@ export class EtcdLease implements Lease {
     const inTime = this.#inTime(signal);
     if (etcdLeaseOf(token) === undefined || (await this.#isKnownOver(token, inTime))) return false;
     const writes = [put(this.#recordKey, encodeRecord(record)), remove(this.#holderKey)];
-    return (await this.#transact([this.#isHolder(token)], writes, inTime)) !== undefined;
+    return (
+      (await this.#transact([this.#isHolder(token), this.#isNoOlder(record)], writes, inTime)) !== undefined
+    );
   }
 
   async amend(seen: LeaseState, record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
@@ -207,6 +217,15 @@ export class EtcdLease implements Lease {
 
   #isHolder(token: LeaseToken): Comparison {
     return { key: encode(this.#holderKey), target: 'VALUE', value: encode(token) };
+  }
+
+  #isNoOlder(record: LeaseRecord): Comparison {
+    return {
+      key: encode(this.#recordKey),
+      target: 'VALUE',
+      result: 'LESS',
+      value: encode(boundAbove(record)),
+    };
   }
 
   /** The revision that the writes have got; undefined when a comparison failed. */

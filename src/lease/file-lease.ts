@@ -19,6 +19,7 @@ import { platformByteLocks } from '../sqlite/byte-locks.ts';
 import { announcementTtlMs, type Lease, type LeaseState, type LeaseToken, leaseTimeoutMs } from './lease.ts';
 import {
   type Announcement,
+  boundAbove,
   decodeAnnouncement,
   decodeRecord,
   encodeAnnouncement,
@@ -86,7 +87,7 @@ export class FileLease implements Lease {
 
   renew(token: LeaseToken, record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
     return this.#change(signal, () => {
-      if (!this.#isHeldBy(token)) return false;
+      if (!this.#isHeldBy(token, record)) return false;
       this.#store(record, { token, ...this.#after(this.ttlMs) });
       return true;
     });
@@ -94,7 +95,7 @@ export class FileLease implements Lease {
 
   release(token: LeaseToken, record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
     return this.#change(signal, () => {
-      if (!this.#isHeldBy(token)) return false;
+      if (!this.#isHeldBy(token, record)) return false;
       this.#store(record, null);
       return true;
     });
@@ -167,9 +168,11 @@ export class FileLease implements Lease {
     return !isHeld && version === seen.version;
   }
 
-  #isHeldBy(token: LeaseToken): boolean {
-    const hold = this.#load()?.hold;
-    return hold !== null && hold !== undefined && hold.token === token && !this.#isOver(hold);
+  /** Whether the hold is the token's, and the record that it wants to write no older than the one that is there. */
+  #isHeldBy(token: LeaseToken, record: LeaseRecord): boolean {
+    const kept = this.#load();
+    if (!kept?.hold || kept.hold.token !== token || this.#isOver(kept.hold)) return false;
+    return kept.record < boundAbove(record);
   }
 
   #load(): KeptLease | undefined {

@@ -248,6 +248,24 @@ function sharingTests({ openStore, without }: Conformance): void {
     assert.deepEqual((await a.read(never)).record, recordOf(2, 'b'));
   });
 
+  test('a call that comes late does not put an older record back', {
+    skip: without.order ?? skip,
+  }, async (t) => {
+    const store = await openStore(t);
+    const [a, b] = [store.lease(), store.lease()];
+    const at = (epoch: number, revision?: number) => ({ ...recordOf(epoch), revision });
+    const token = await take(a, at(7));
+    assert.equal(await a.renew(token, at(7, 9), never), true);
+    assert.equal(await a.renew(token, at(7, 10), never), true);
+    for (const late of [at(7), at(7, 9), at(6, 11)]) {
+      assert.equal(await a.renew(token, late, never), false);
+      assert.equal(await a.release(token, late, never), false);
+    }
+    assert.deepEqual((await b.read(never)).record, at(7, 10));
+    assert.equal(await b.renew(token, at(8), never), true, 'a new epoch begins its own count');
+    assert.equal(await a.release(token, at(7, 11), never), false);
+  });
+
   test('a token that nobody was given proves nothing', { skip }, async (t) => {
     const store = await openStore(t);
     const [a, b] = [store.lease(), store.lease()];

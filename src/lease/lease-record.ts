@@ -8,6 +8,8 @@ const epoch = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const leaseRecord = z.object({
   /** Rises with every new holder. */
   epoch,
+  /** Rises with every write of one holder: one that comes late must not put an older record back. */
+  revision: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
   /** Who leads, or led last; its time may be over. Null once it was given up in order. */
   holder: z.object({ node: name, region: name, url: z.string().max(2_048) }).nullable(),
   /** By database: what the holder had of its own chain when it last wrote the record; none before it has begun that. */
@@ -43,9 +45,18 @@ const announcement = z.object({
 /** What a candidate tells the others of itself. */
 export type Announcement = z.output<typeof announcement>;
 
-/** The text that a store keeps. */
+/** The text that a store keeps. Texts compare as the records do in age, byte by byte: what tells it comes first. */
 export function encodeRecord(record: LeaseRecord): string {
-  return JSON.stringify(leaseRecord.parse(record));
+  return JSON.stringify({ order: orderOf(record), ...leaseRecord.parse(record) });
+}
+
+/** Every text of a record that is no newer than this one compares as less than this. */
+export function boundAbove(record: LeaseRecord): string {
+  return `{"order":"${orderOf(record)}~`;
+}
+
+function orderOf({ epoch, revision = 0 }: LeaseRecord): string {
+  return [epoch, revision].map((number) => String(number).padStart(16, '0')).join('.');
 }
 
 /** Throws `LEASE_RECORD_INVALID`. */

@@ -27,7 +27,10 @@ export type Lease = {
   read(signal: AbortSignal): Promise<LeaseState>;
   /** Takes the lease and writes the record; undefined when it is held, or was written since `seen`. */
   acquire(seen: LeaseState, record: LeaseRecord, signal: AbortSignal): Promise<LeaseToken | undefined>;
-  /** Writes the record and begins the TTL anew. False, and nothing has changed, when the hold is over. */
+  /**
+   * Writes the record and begins the TTL anew. False, and nothing has changed, when the hold is over, or when the store has a
+   * newer record by epoch and revision: the call has come late.
+   */
   renew(token: LeaseToken, record: LeaseRecord, signal: AbortSignal): Promise<boolean>;
   /** Writes the record and ends the hold at once. False, and nothing has changed, when the hold is over. */
   release(token: LeaseToken, record: LeaseRecord, signal: AbortSignal): Promise<boolean>;

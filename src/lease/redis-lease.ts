@@ -6,6 +6,7 @@ import { sleep } from '../base/sleep.ts';
 import { announcementTtlMs, type Lease, type LeaseState, type LeaseToken, leaseTimeoutMs } from './lease.ts';
 import {
   type Announcement,
+  boundAbove,
   decodeAnnouncement,
   decodeRecord,
   encodeAnnouncement,
@@ -85,11 +86,11 @@ export class RedisLease implements Lease {
   }
 
   renew(token: LeaseToken, record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
-    return this.#write(writeHeldScript, record, [token, `${this.ttlMs}`], signal);
+    return this.#write(writeHeldScript, record, [token, boundAbove(record), `${this.ttlMs}`], signal);
   }
 
   release(token: LeaseToken, record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
-    return this.#write(writeHeldScript, record, [token], signal);
+    return this.#write(writeHeldScript, record, [token, boundAbove(record)], signal);
   }
 
   amend(seen: LeaseState, record: LeaseRecord, signal: AbortSignal): Promise<boolean> {

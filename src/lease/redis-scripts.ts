@@ -19,10 +19,11 @@ if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[3] then return 0 end
 if ARGV[4] then redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5]) end
 ${write}`;
 
-/** Arguments: new version, record, token, and the TTL in ms for a hold that goes on. */
+/** Arguments: new version, record, token, what an older record is less than, and the TTL in ms for a hold that goes on. */
 export const writeHeldScript = `
 if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end
-if ARGV[4] then redis.call('PEXPIRE', KEYS[2], ARGV[4]) else redis.call('DEL', KEYS[2]) end
+if (redis.call('HGET', KEYS[1], 'text') or '') >= ARGV[4] then return 0 end
+if ARGV[5] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) else redis.call('DEL', KEYS[2]) end
 ${write}`;
 
 const now = `

@@ -15,6 +15,7 @@ leaseConformance('static', {
     emptiness: 'a static lease has a record from the beginning',
     contention: 'one node alone may take a static lease',
     expiry: 'a static lease does not end',
+    order: 'the one node calls in order',
     sharing: 'a static lease is known to its node alone',
     outages: 'there is no store that could fail',
     garbage: 'there is no store that could hold anything else',

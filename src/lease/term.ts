@@ -44,6 +44,7 @@ export class Term {
   #renewing: Promise<boolean> | undefined;
   #isFailing = false;
   #writtenAtMs = 0;
+  #revision = 0;
 
   /** `beganMs` is `bootClockMs` from before the call that took the hold. */
   constructor(lease: Lease, token: LeaseToken, epoch: number, beganMs: number, handlers: TermHandlers) {
@@ -109,7 +110,7 @@ export class Term {
     this.#wake.abort();
     await this.#renewing;
     try {
-      await this.#lease.release(this.#token, record, signal);
+      await this.#lease.release(this.#token, this.#nextRevision(record), signal);
     } catch (error) {
       this.#handlers.notice('the lease could not be given up; it ends by itself', {
         reason: messageOf(error),
@@ -147,7 +148,7 @@ export class Term {
     // Handed over meanwhile: the record is another's to write, under the same token.
     if (this.#end !== undefined) return true;
     const beganMs = bootClockMs();
-    const record = this.#handlers.record();
+    const record = this.#nextRevision(this.#handlers.record());
     try {
       if (!(await this.#lease.renew(this.#token, record, AbortSignal.timeout(this.#lease.ttlMs))))
         return false;
@@ -166,6 +167,11 @@ export class Term {
       this.#isFailing = true;
     }
     return true;
+  }
+
+  #nextRevision(record: LeaseRecord): LeaseRecord {
+    this.#revision += 1;
+    return { ...record, revision: this.#revision };
   }
 
   /** Runs at once when the process was stopped for a while, and soon after the machine slept. */

@@ -6,7 +6,14 @@ import type { Lease, LeaseToken } from './lease.ts';
 import type { LeaseHolder, LeaseRecord } from './lease-record.ts';
 
 /** What some stores cannot do; the tests of it are skipped with the reason. */
-export type LeaseFeature = 'emptiness' | 'contention' | 'expiry' | 'sharing' | 'outages' | 'garbage';
+export type LeaseFeature =
+  | 'emptiness'
+  | 'contention'
+  | 'expiry'
+  | 'sharing'
+  | 'order'
+  | 'outages'
+  | 'garbage';
 
 /** One store, or a corner of one that nobody else uses. */
 export type LeaseStore = {
