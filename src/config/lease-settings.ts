@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { SkeinError } from '../base/errors.ts';
 import type { Config } from './config.ts';
+import { formatDuration } from './duration.ts';
 import { dottedOf, keys } from './schema.ts';
 import { type Given, nameOf, readKey, waysToGive } from './setting.ts';
 
@@ -15,8 +16,8 @@ const keyOfType: Readonly<Record<LeaseConfig['type'], LeaseKey>> = {
   redis: 'leaseUrl',
   consul: 'leaseUrl',
 };
-/** Consul refuses sessions that are shorter. */
-const consulTtlMinMs = 10_000;
+/** What a store takes at least. */
+const ttlMinMs: Partial<Record<LeaseConfig['type'], number>> = { etcd: 2_000, consul: 10_000 };
 
 /** `[lease]`, checked as a whole. `directory` is what a path is relative to. */
 export function readLease(
@@ -46,10 +47,11 @@ export function readLease(
       `lease.type is "${type}", and there is no ${dottedOf(missing)}. Give it (${waysToGive(missing)}).`,
     );
   }
-  if (type === 'consul' && ttlMs < consulTtlMinMs) {
+  const leastMs = ttlMinMs[type] ?? 0;
+  if (ttlMs < leastMs) {
     throw new SkeinError(
       'CONFIG_INVALID',
-      'lease.ttl is below 10s, which is the least that Consul takes. Raise it.',
+      `lease.ttl is ${formatDuration(ttlMs)}; with lease.type "${type}" it is ${formatDuration(leastMs)} at least. Raise it (${waysToGive(keys.leaseTtl.path)}).`,
     );
   }
   return {

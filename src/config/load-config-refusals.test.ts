@@ -163,6 +163,27 @@ const refusals: readonly Refusal[] = [
     message: 'skein.toml:2: lease.type is "zookeeper"; allowed: static, file, etcd, redis, consul.',
   },
   {
+    name: 'a lease without its store',
+    file: '[lease]\ntype = "etcd"',
+    code: 'CONFIG_INVALID',
+    message:
+      'lease.type is "etcd", and there is no lease.url. Give it (key url of [lease], SKEIN_LEASE_URL or --lease-url).',
+  },
+  {
+    name: 'a key of another type of lease',
+    file: '[lease]\ntype = "file"\npath = "lease"\nurl = "http://a:1"',
+    code: 'CONFIG_INVALID',
+    message:
+      'skein.toml:4: lease.url has no meaning with lease.type "file", which takes lease.path. Remove it, or change the type.',
+  },
+  {
+    name: 'a lease that ends sooner than its store can tell',
+    file: '[lease]\ntype = "consul"\nurl = "http://a:1"\nttl = "5s"',
+    code: 'CONFIG_INVALID',
+    message:
+      'lease.ttl is 5s; with lease.type "consul" it is 10s at least. Raise it (key ttl of [lease], SKEIN_LEASE_TTL or --lease-ttl).',
+  },
+  {
     name: 'a log that is too small',
     file: '[log]\nbytes_max = "4kB"',
     code: 'CONFIG_INVALID',
