@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { platformByteLocks, shmLock } from '../src/sqlite/byte-locks.ts';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { EtcdServer } from './support/etcd-server.ts';
 import { RedisServer } from './support/redis-server.ts';
@@ -151,6 +152,48 @@ test('a node that lacks acknowledged transactions waits until a person accepts t
   assert.equal(await sqlite3(leader.path('app.db'), 'SELECT value FROM entry'), 'instead');
   for (const node of [leader, standby]) assert.ok(keepsSomething(node), `${node.name} keeps what it had`);
   assert.ok(!keepsSomething(third));
+});
+
+test('a node that could not lead at first, since a program kept a lock, leads and writes when it can', {
+  skip,
+}, async (t) => {
+  const { candidates, leader, standby, third, connection } = await threeNodes(t);
+  await connection.run(insert('acknowledged'));
+  await durable(leader, candidates.nodes);
+  // As a checkpoint of the app's own would.
+  const shm = openSync(standby.path('app.db-shm'), 'r+');
+  const locks = platformByteLocks();
+  await waitFor(
+    'the checkpoint lock',
+    async () => locks.tryExclusive(shm, shmLock.checkpoint, 1) || undefined,
+  );
+  await third.stop();
+  await leader.kill();
+  await standby.line(/could not lead/);
+  closeSync(shm);
+  const { there } = await firstWrite(connectionsTo(t, [standby]), 'after', performance.now());
+  assert.equal(await there.value(count), 2);
+  await Promise.all([leader.start(), third.start()]);
+  await assertInStep(candidates);
+});
+
+test('a database that the app deletes keeps nobody from leading, however soon its primary dies', {
+  skip,
+}, async (t) => {
+  const { candidates, leader, standby, connection } = await threeNodes(t);
+  const other = new SqlConnection(t, leader.path('other.db'), 'python', 0);
+  await other.run('PRAGMA journal_mode=WAL');
+  await other.run('CREATE TABLE t (v)');
+  await candidates.waitInStep();
+  await connection.run(insert('acknowledged'));
+  await durable(leader, candidates.nodes);
+  await other.close();
+  for (const suffix of ['', '-wal', '-shm']) rmSync(leader.path(`other.db${suffix}`), { force: true });
+  await waitFor('the standby to delete it', async () => !existsSync(standby.path('other.db')) || undefined);
+  await leader.kill();
+  const rest = candidates.others(leader);
+  const { there } = await firstWrite(connectionsTo(t, rest), 'after', performance.now());
+  assert.equal(await there.value(count), 2);
 });
 
 test('a node that lacks acknowledged transactions leads once it has them', { skip }, async (t) => {

@@ -45,6 +45,8 @@ export class PrimaryDatabase {
   #recycleFromFrame = 0;
   /** No program may write: WRITE is held, or about to be. */
   #isFenced = false;
+  /** A recycle holds WRITE, or is about to. It is one lock, which whoever is last gives back. */
+  #recycleHoldsWrite = false;
   #closed = false;
 
   private constructor(
@@ -200,12 +202,10 @@ export class PrimaryDatabase {
     return waitForLock(this.files, 'write', timeoutMs, signal);
   }
 
-  /** Lets programs write again, unless it is fenced anew meanwhile. */
-  async unfence(): Promise<void> {
+  /** Lets programs write again: at once, or when the recycle that holds WRITE is done with it. */
+  unfence(): void {
     this.#isFenced = false;
-    // A recycle that began before the fence counts on the lock that is given back here.
-    await this.#recycling;
-    if (!this.#isFenced && !this.#closed) this.files.unlock('write');
+    this.#giveWriteBack();
   }
 
   /**
@@ -250,6 +250,10 @@ export class PrimaryDatabase {
       this.parts.log.close();
       this.parts.positionFile.close();
     });
+  }
+
+  #giveWriteBack(): void {
+    if (!this.#isFenced && !this.#recycleHoldsWrite && !this.#closed) this.files.unlock('write');
   }
 
   #requireOpen(): void {
@@ -314,8 +318,13 @@ export class PrimaryDatabase {
         capturedFrame: () => this.#capture.at.frame,
         forbidRestart: () => this.#capture.forbidRestart(),
         judgeRestart: () => this.#capture.judgeRestart(),
+        takeWrite: (timeoutMs) => {
+          this.#recycleHoldsWrite = true;
+          return waitForLock(this.files, 'write', timeoutMs);
+        },
         releaseWrite: () => {
-          if (!this.#isFenced) this.files.unlock('write');
+          this.#recycleHoldsWrite = false;
+          this.#giveWriteBack();
         },
       });
     } catch (error) {

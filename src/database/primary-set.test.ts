@@ -25,7 +25,9 @@ async function startSet(t: TestContext, node: TestNode): Promise<{ set: PrimaryS
       });
       events.emit('added', database.name);
     },
-    dropped: (name) => events.emit('dropped', name),
+    dropped: (name) => {
+      events.emit('dropped', name);
+    },
   });
   t.after(() => set.stop());
   await set.start();

@@ -22,8 +22,8 @@ const goneAfterMs = 100;
 
 export type PrimarySetListener = {
   added(database: PrimaryDatabase): void;
-  /** The app has deleted the file. */
-  dropped(name: string): void;
+  /** The app has deleted the file. A promise is waited for before the next listener hears of it, and anything is looked for. */
+  dropped(name: string): Promise<void> | void;
 };
 
 /** A database that cannot be replicated now, and when it is tried again. */
@@ -112,14 +112,15 @@ export class PrimarySet {
     const fenced = await Promise.all(
       this.all().map(async (one) => [one.name, await one.fence(timeoutMs, this.#stopping.signal)] as const),
     );
-    return fenced.filter(([, isFenced]) => !isFenced).map(([name]) => name);
+    // One that was deleted meanwhile is nobody's to write.
+    return fenced.filter(([name, isFenced]) => !isFenced && this.#databases.has(name)).map(([name]) => name);
   }
 
   /** Lets the app write again. */
-  async unfence(): Promise<void> {
+  unfence(): void {
     this.#isFenced = false;
-    await Promise.all(this.all().map((database) => database.unfence()));
-    await this.scan();
+    for (const database of this.all()) database.unfence();
+    void this.scan();
   }
 
   /** Gives up all databases, which are fenced. One that cannot be given up as it is is closed, and left out. */
@@ -270,7 +271,7 @@ export class PrimarySet {
       ? 'the database file was replaced by another, which replicas get; restart what had it open'
       : 'the database file was deleted; replicas delete theirs';
     this.#context.notice(message, { database: name });
-    for (const listener of this.#listeners) listener.dropped(name);
+    for (const listener of this.#listeners) await listener.dropped(name);
   }
 
   /**

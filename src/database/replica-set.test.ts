@@ -179,3 +179,24 @@ test('without room for a copy a database stays, says why, and the copy is not tr
   assert.equal(replicas.get('a.db'), replica);
   assert.ok(existsSync(two.file()));
 });
+
+test('a database that was left out when this node ceased to lead is opened again, with all that was committed', async (t) => {
+  const node = new TestNode(t);
+  const app = node.app(t);
+  app.exec('INSERT INTO t VALUES (1, 1)');
+  const primary = await node.primary(t);
+  const { txid } = primary.position;
+  await primary.close();
+  // By a start that found it busy: nothing has captured it.
+  app.exec('INSERT INTO t VALUES (2, 2)');
+  const set = new ReplicaSet(node.context, node.directory);
+  t.after(() => set.stop());
+  set.adopt([]);
+  app.exec('BEGIN IMMEDIATE');
+  await set.openMissing();
+  assert.equal(set.get('a.db'), undefined, 'while a program writes');
+  app.exec('COMMIT');
+  await set.openMissing();
+  assert.ok((set.get('a.db')?.position.txid ?? 0) > txid);
+  assert.throws(() => app.exec('PRAGMA busy_timeout=0; INSERT INTO t VALUES (3, 3)'), /locked/);
+});

@@ -2,10 +2,11 @@ import { existsSync, lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
-import { SkeinError } from '../base/errors.ts';
+import { SkeinError, systemCodeOf } from '../base/errors.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, type DatabaseParts, openParts } from './database-parts.ts';
 import { keepLost, type LostRange } from './lost-entry.ts';
+import { PrimaryDatabase } from './primary-database.ts';
 import { ReplicaDatabase } from './replica-database.ts';
 import type { RestingDatabase } from './resting-database.ts';
 import { setAside } from './set-aside.ts';
@@ -13,6 +14,8 @@ import { SnapshotInstall } from './snapshot-install.ts';
 
 const keepAgainFirstMs = 1_000;
 const keepAgainMaxMs = 60_000;
+/** How long a database that is opened late waits for a writer. */
+const writerTimeoutMs = 200;
 
 /** A copy for which there was no room, and when it is tried again. */
 type Unkept = { readonly error: SkeinError; readonly backoff: Backoff; readonly retryAtMs: number };
@@ -42,6 +45,23 @@ export class ReplicaSet {
     }
     for (const name of this.#directory.loggedNames()) {
       if (!existsSync(join(this.#directory.path, name))) this.#directory.removeLog(name);
+    }
+  }
+
+  /**
+   * Opens what was left out when this node ceased to lead: without it, this node could never lead again. To be called only
+   * while nothing is received.
+   */
+  async openMissing(): Promise<void> {
+    for (const name of this.#directory.loggedNames()) {
+      if (this.#databases.has(name) || !existsSync(join(this.#directory.path, name))) continue;
+      try {
+        this.#databases.set(name, await this.#openAsLedWith(name));
+        this.#context.notice('the database is open again', { database: name });
+      } catch (error) {
+        // A program holds it, or the disk is out of order: it is tried again, and the first try was said.
+        if (!(error instanceof SkeinError) && systemCodeOf(error) === undefined) throw error;
+      }
     }
   }
 
@@ -145,6 +165,26 @@ export class ReplicaSet {
   async stop(): Promise<void> {
     for (const database of this.#databases.values()) await database.close();
     this.#databases.clear();
+  }
+
+  /** What was written here as by a primary may not be in the log yet: it is captured first. */
+  async #openAsLedWith(name: string): Promise<ReplicaDatabase> {
+    const parts = openParts(this.#context, name);
+    let primary: PrimaryDatabase;
+    try {
+      primary = await PrimaryDatabase.open(this.#context, parts);
+    } catch (error) {
+      parts.log.close();
+      throw error;
+    }
+    try {
+      if (!(await primary.fence(writerTimeoutMs)))
+        throw new SkeinError('DATABASE_BUSY', `${name}: a program holds a write transaction open.`);
+      return ReplicaDatabase.adopt(this.#context, await primary.rest());
+    } catch (error) {
+      await primary.close();
+      throw error;
+    }
   }
 
   /** Undefined when what is there was this node's copy, and can be none any more. */

@@ -6,7 +6,8 @@ import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../base/errors.ts';
 import { temporaryDirectory } from '../base/test-support.ts';
 import { FileLease } from './file-lease.ts';
-import { Leadership, type LeadershipHandlers, type Member } from './leadership.ts';
+import { Leadership } from './leadership.ts';
+import type { LeadershipHandlers, Member } from './leadership-handlers.ts';
 import type { Lease, LeaseToken } from './lease.ts';
 import type { LeaseHolder, LeaseRecord } from './lease-record.ts';
 import { LineageFile } from './lineage-file.ts';
@@ -185,9 +186,26 @@ test('a node that lacks what is safe does not lead before a person says so', asy
   await empty.until(() => empty.said.some((line) => /lacks acknowledged transactions/.test(line)));
   assert.match(String(empty.leadership.report().obstacle), /lacks acknowledged transactions of a.db/);
   assert.equal(empty.role, 'replica');
-  empty.leadership.acceptLoss();
+  empty.leadership.acceptLoss(new AbortController().signal);
   await empty.until(() => leads(empty));
   assert.equal(empty.leadership.report().obstacle, undefined, 'what was given up is not asked for again');
+});
+
+test('a loss that was accepted is accepted for that request only', async (t) => {
+  const directory = temporaryDirectory(t);
+  const one = new Candidate('one', directory, 10);
+  start(t, [one]);
+  await one.until(() => one.record?.safe.epoch === 1);
+  const empty = new Candidate('empty', directory);
+  start(t, [empty]);
+  await empty.until(() => empty.leader?.node === 'one');
+  const request = new AbortController();
+  empty.leadership.acceptLoss(request.signal);
+  request.abort();
+  await one.die();
+  await empty.until(() => empty.said.some((line) => /lacks acknowledged transactions/.test(line)));
+  await new Promise((resolve) => setTimeout(resolve, 2 * ttlMs));
+  assert.equal(empty.role, 'replica');
 });
 
 test('a hold that is handed over moves at once, under the next epoch', async (t) => {

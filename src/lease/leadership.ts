@@ -1,13 +1,16 @@
 import { bootClockMs } from '../base/clock.ts';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
-import { type Candidacy, compareAdvance, obstacleTo } from './eligibility.ts';
+import { AcceptedLoss } from './accepted-loss.ts';
+import { obstacleTo } from './eligibility.ts';
 import { ForgetfulStore } from './forgetful-store.ts';
 import { Handover } from './handover.ts';
+import type { LeadershipHandlers, Member } from './leadership-handlers.ts';
 import { type Lease, type LeaseState, type LeaseToken, leaseTimeoutMs } from './lease.ts';
 import type { Announcement, LeaseHolder, LeaseRecord } from './lease-record.ts';
 import type { LineageFile } from './lineage-file.ts';
 import { Term } from './term.ts';
+import { Turn } from './turn.ts';
 
 /** How long a candidate lets one go first that has more. */
 const turnMs = 250;
@@ -16,27 +19,6 @@ const retryMs = 250;
 const failedPauseMs = 2_000;
 
 const noneSafe: LeaseRecord['safe'] = { epoch: 0, positions: {} };
-
-/** This node, as the lease sees it. */
-export type Member = LeaseHolder & Candidacy & { readonly isInPrimaryRegion: boolean };
-
-/** What a node does at each change. They are called one at a time. */
-export type LeadershipHandlers = {
-  member(): Member;
-  /** Whether there is a link to a primary. */
-  isConnected(): boolean;
-  /** Makes this node the primary. Rejects when it cannot be; the lease is given up then. */
-  lead(term: Term): Promise<void>;
-  /** Keeps the app from writing, whatever it takes. */
-  fence(): Promise<void>;
-  unfence(): Promise<void>;
-  /** Makes this node a replica, of nobody while nobody is known to lead. Never rejects. */
-  follow(primary: LeaseHolder | undefined, epoch: number): Promise<void>;
-  /** What the holder's record says beside its name: see `LeaseRecord`. Undefined until it leads. */
-  durable(): Pick<LeaseRecord, 'standby' | 'safe'> | undefined;
-  written(record: LeaseRecord): void;
-  notice(message: string, fields: Record<string, unknown>): void;
-};
 
 type Offer = { readonly token: LeaseToken; readonly record: LeaseRecord };
 
@@ -64,10 +46,9 @@ export class Leadership {
   #record: LeaseRecord | undefined;
   /** With which this node's term began: it stands until the node leads. */
   #inherited: LeaseRecord | undefined;
-  #acceptLoss = false;
+  readonly #acceptedLoss = new AcceptedLoss();
   readonly #store = new ForgetfulStore();
-  /** The version of a free lease at which others were let go first. */
-  #turnGivenAt: string | undefined;
+  readonly #turn = new Turn();
   #problem: string | undefined;
   #saidObstacle = '';
   #running: Promise<void> | undefined;
@@ -84,9 +65,12 @@ export class Leadership {
     return this.#term;
   }
 
-  /** The name that the record has with which this node began to lead. */
-  get standby(): string | null {
-    return this.#inherited?.standby ?? null;
+  /** What the record says with which this node began to lead. */
+  get inherited(): Pick<LeaseRecord, 'safe'> & { readonly standby: string } {
+    return {
+      standby: this.#inherited?.standby ?? this.#handlers.member().node,
+      safe: this.#inherited?.safe ?? noneSafe,
+    };
   }
 
   /** The highest epoch heard of. */
@@ -137,9 +121,12 @@ export class Leadership {
     this.#wake.abort();
   }
 
-  /** What was acknowledged may be lost from now on: a person said so. It stands until this node leads. */
-  acceptLoss(): void {
-    this.#acceptLoss = true;
+  /**
+   * What was acknowledged may be lost: a person said so, of the record as it is now. It stands until that changes, or `signal`
+   * aborts.
+   */
+  acceptLoss(signal: AbortSignal): void {
+    this.#acceptedLoss.accept({ epoch: this.epoch, standby: this.#record?.standby }, signal);
     this.#wake.abort();
   }
 
@@ -150,9 +137,9 @@ export class Leadership {
   }
 
   /**
-   * Hands this node's hold to another node: `tell` sends it what it needs, `done` is called when the store names it. All that
-   * this node has is at the target, and the app cannot write. Rejects with `LEASE_LOST` when that does not come about before
-   * the hold ends; nobody can tell then who leads, and this node follows.
+   * Hands this node's hold to another node: `tell` sends it what it needs, or throws, and this node leads on then; `done` is called
+   * when the store names it. All that this node has is at the target, and the app cannot write. Rejects with `LEASE_LOST`
+   * when that does not come about before the hold ends; nobody can tell then who leads, and this node follows.
    */
   async handOver(
     target: LeaseHolder,
@@ -171,12 +158,14 @@ export class Leadership {
       // This node has all that the target has: it could lead again.
       standby: node,
     };
-    const handover = new Handover(record.epoch, done);
-    this.#handover = handover;
-    if (!(await term.handOver((token) => tell(token, record)))) {
-      this.#handover = undefined;
+    const handover = new Handover(record.epoch, target.node, done);
+    const told = (token: LeaseToken) => {
+      tell(token, record);
+      // From here on, only the store knows who leads.
+      this.#handover = handover;
+    };
+    if (!(await term.handOver(told)))
       throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
-    }
     if (await handover.isTaken) return;
     throw new SkeinError(
       'LEASE_LOST',
@@ -241,12 +230,16 @@ export class Leadership {
     const hasForgotten = !state.record || state.record.epoch < this.epoch;
     if (hasForgotten && !(await this.#store.mayBeReminded(this.#lease, this.epoch, this.#timeout())))
       return false;
-    const obstacle = this.#acceptLoss && member.candidate ? undefined : obstacleTo(member, base);
+    const isLossAccepted = this.#acceptedLoss.covers({ epoch: this.epoch, standby: base?.standby });
+    const obstacle = isLossAccepted && member.candidate ? undefined : obstacleTo(member, base);
     if (obstacle !== undefined) {
       this.#say(`this node ${obstacle}`);
       return false;
     }
-    if (await this.#givesTurn(state, member, base)) return false;
+    if (!isLossAccepted && (await this.#turn.isAnothers(this.#lease, state, member, base, this.#timeout()))) {
+      await sleep(turnMs, this.#wakeUp());
+      return false;
+    }
     const { node, region, url } = member;
     const record: LeaseRecord = {
       epoch: this.epoch + 1,
@@ -262,27 +255,23 @@ export class Leadership {
     return true;
   }
 
-  /** Another one, free and with more, or with as much in the primary region, goes first, once. */
-  async #givesTurn(state: LeaseState, member: Member, base: LeaseRecord | undefined): Promise<boolean> {
-    if (this.#turnGivenAt === state.version || this.#acceptLoss) return false;
-    this.#turnGivenAt = state.version;
-    const others = await this.#lease.announcements(this.#timeout());
-    const goesFirst = (other: Announcement) =>
-      other.node !== member.node &&
-      !other.isConnected &&
-      obstacleTo({ ...other, candidate: true }, base) === undefined &&
-      compareAdvance(other, member) > 0;
-    if (!others.some(goesFirst)) return false;
-    await sleep(turnMs, this.#wakeUp());
-    return true;
-  }
-
   async #takeOffer({ token, record }: Offer): Promise<void> {
-    const beganMs = bootClockMs();
-    // Only a renewal of its own tells this node how long the hold is good for.
     if (record.epoch <= this.epoch && this.#record?.holder?.node !== this.#handlers.member().node) return;
-    if (!(await this.#lease.renew(token, record, this.#timeout()))) return;
-    await this.#serve(token, record, beganMs);
+    const untilMs = bootClockMs() + this.#lease.ttlMs;
+    for (;;) {
+      // Only a renewal of its own tells this node how long the hold is good for.
+      const beganMs = bootClockMs();
+      try {
+        if (!(await this.#lease.renew(token, record, this.#timeout()))) return;
+      } catch (error) {
+        // Nobody else has the token: while the hold lasts, it is this node's to try again.
+        if (!(error instanceof SkeinError) || bootClockMs() >= untilMs) throw error;
+        await sleep(retryMs, this.#stopping.signal);
+        if (this.#stopping.signal.aborted) return;
+        continue;
+      }
+      return this.#serve(token, record, beganMs);
+    }
   }
 
   /** From the taking of the lease to its end. */
@@ -308,24 +297,26 @@ export class Leadership {
     const running = term.run();
     try {
       await this.#handlers.lead(term);
-      this.#acceptLoss = false;
+      this.#acceptedLoss.end();
       // What it has is known only now.
       term.write();
       const end = await running;
-      // The app stays fenced meanwhile.
-      const taken = await this.#handover?.settle(this.#lease, term.validUntilMs, this.#stopping.signal);
-      if (taken) this.#record = taken;
-      this.#handover = undefined;
       if (end === 'lost') this.#store.lost(term.validUntilMs);
       if (end === 'lost')
         handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });
     } catch (error) {
       handlers.notice('this node could not lead; the lease is given up', { reason: messageOf(error) });
       await this.#handlers.fence();
-      await term.release({ ...this.#currentRecord(), holder: null, standby: null }, this.#timeout());
+      // Once the hold is another's to take, giving it up would take it from that one.
+      if (!this.#handover)
+        await term.release({ ...this.#currentRecord(), holder: null, standby: null }, this.#timeout());
       await running;
       await sleep(failedPauseMs, this.#stopping.signal);
     } finally {
+      // The app stays fenced meanwhile.
+      const taken = await this.#handover?.settle(this.#lease, term.validUntilMs, this.#stopping.signal);
+      if (taken) this.#record = taken;
+      this.#handover = undefined;
       this.#term = undefined;
     }
     if (this.#stopping.signal.aborted) return;
@@ -338,8 +329,7 @@ export class Leadership {
     const epoch = this.#term?.epoch ?? this.epoch;
     // Until this node has noted that it leads, they are of the chain before: it could not prove them after a crash.
     const positions = lineageEpoch === epoch ? own : {};
-    const inherited = { standby: this.#inherited?.standby ?? node, safe: this.#inherited?.safe ?? noneSafe };
-    const { standby, safe } = this.#handlers.durable() ?? inherited;
+    const { standby, safe } = this.#handlers.durable() ?? this.inherited;
     return { epoch, holder: { node, region, url }, positions: { ...positions }, safe, standby };
   }
 

@@ -41,6 +41,8 @@ export class Term {
   #end: TermEnd | undefined;
   #wake = new AbortController();
   #fencing: Promise<void> | undefined;
+  /** Waits for the fencing to be done, to take it back. */
+  #opening: Promise<void> | undefined;
   #renewing: Promise<boolean> | undefined;
   #isFailing = false;
   #writtenAtMs = 0;
@@ -91,15 +93,15 @@ export class Term {
   }
 
   /**
-   * Ends the term, and calls `tell` with what proves the hold: whoever gets it renews with it, and leads. False when the term
-   * was over before.
+   * Calls `tell` with what proves the hold, and ends the term: whoever gets that renews with it, and leads. False when the term
+   * was over before. It goes on when `tell` throws.
    */
   async handOver(tell: (token: LeaseToken) => void): Promise<boolean> {
     while (this.#renewing) await this.#renewing;
     if (!this.isValid) return false;
+    tell(this.#token);
     // Nothing is written by this node from here on.
     this.#end = 'over';
-    tell(this.#token);
     this.#wake.abort();
     return true;
   }
@@ -135,10 +137,21 @@ export class Term {
     const isHeld = await this.#renewing;
     this.#renewing = undefined;
     if (!isHeld) this.#end ??= 'lost';
-    if (!this.#fencing || this.#validUntilMs - bootClockMs() <= this.#fenceBeforeMs) return;
-    await this.#fencing;
+    // Beside the renewals, which must not wait for a writer that does not let go.
+    if (this.#fencing && !this.#isNearEnd) this.#opening ??= this.#open(this.#fencing);
+  }
+
+  /** Lets the app write again when it is fenced for certain, unless the end is near once more. Never rejects. */
+  async #open(fencing: Promise<void>): Promise<void> {
+    await fencing;
+    this.#opening = undefined;
+    if (!this.isValid || this.#isNearEnd) return;
     this.#fencing = undefined;
-    if (this.isValid) await this.#handlers.unfence();
+    await this.#handlers.unfence();
+  }
+
+  get #isNearEnd(): boolean {
+    return this.#validUntilMs - bootClockMs() <= this.#fenceBeforeMs;
   }
 
   /** False when the hold is over for certain. */
@@ -177,7 +190,7 @@ export class Term {
   /** Runs at once when the process was stopped for a while, and soon after the machine slept. */
   #watch(): void {
     if (isDisabled('fencing')) return;
-    if (this.#validUntilMs - bootClockMs() <= this.#fenceBeforeMs) this.#fencing ??= this.#handlers.fence();
+    if (this.#isNearEnd) this.#fencing ??= this.#handlers.fence();
     if (!this.isValid) this.lose();
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { checksum, checksumFlag, type Position, txid } from '../ltx/position.ts';
+import { checksum, checksumFlag, formatPosition, type Position, txid } from '../ltx/position.ts';
 import { Durability } from './durability.ts';
 
 function at(n: number): Position {
@@ -26,7 +26,7 @@ class World {
     this.durability = new Durability({
       node: 'one',
       epoch: 4,
-      standby,
+      inherited: { standby, safe: { epoch: 3, positions: { 'a.db': formatPosition(at(10)) } } },
       replicas: () => this.replicas,
       databases: () => [{ name: 'a.db', position: this.position }],
       isValid: () => this.isValid,
@@ -155,4 +155,21 @@ test('what was handed over is durable whatever becomes of the lease', () => {
   world.durability.handedOver(new Map([['a.db', at(9)]]));
   assert.equal(world.isDurable(9), true);
   assert.equal(world.isDurable(10), false);
+});
+
+test('a standby that a handoff named counts from when it has noted the epoch, and could prove what it has', () => {
+  const world = new World('two');
+  const two = world.connect('two', 10);
+  two.chainEpoch = 3;
+  assert.equal(world.isDurable(10), false);
+  assert.equal(world.durability.record.safe.epoch, 3, 'of which it can prove that it has it');
+  two.chainEpoch = 4;
+  assert.equal(world.isDurable(10), true);
+  assert.equal(world.durability.record.safe.epoch, 4);
+});
+
+test('a database that was deleted is no part of what a handoff named safe', () => {
+  const world = new World('two');
+  world.durability.forget('a.db');
+  assert.deepEqual(world.durability.record.safe.positions, {});
 });

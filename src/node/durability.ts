@@ -19,8 +19,8 @@ type Replica = {
 export type DurabilityParts = {
   readonly node: string;
   readonly epoch: number;
-  /** The name in the record with which this node began to lead. */
-  readonly standby: string;
+  /** What the record says with which this node began to lead. */
+  readonly inherited: Pick<LeaseRecord, 'safe'> & { readonly standby: string };
   /** Those that are connected. */
   replicas(): readonly Replica[];
   databases(): readonly { readonly name: string; readonly position: Position }[];
@@ -42,6 +42,9 @@ export class Durability {
   #written: string;
   /** By database: the most that the standby has acknowledged. At first all that this node had when it began to lead. */
   #safe: Map<string, Position>;
+  /** Whether the standby has noted this epoch: before that, it could not prove after a crash what it acknowledged. */
+  #hasProof: boolean;
+  #inheritedSafe: LeaseRecord['safe'];
   /** While alone: what there was at the last look. Whoever has that by now misses nothing that anybody was told. */
   #mark: ReadonlyMap<string, Position> | undefined;
   #inStepAtMs = monotonicMs();
@@ -51,14 +54,17 @@ export class Durability {
 
   constructor(parts: DurabilityParts) {
     this.#parts = parts;
-    this.#standby = parts.standby;
-    this.#written = parts.standby;
+    this.#standby = parts.inherited.standby;
+    this.#written = parts.inherited.standby;
+    this.#hasProof = this.#standby === parts.node;
+    this.#inheritedSafe = parts.inherited.safe;
     // An earlier primary may have called any of it durable: no standby has less.
     this.#safe = positionsOf(parts.databases());
   }
 
   /** What the lease record is to say. */
   get record(): { readonly standby: string; readonly safe: LeaseRecord['safe'] } {
+    if (!this.#hasProof) return { standby: this.#standby, safe: this.#inheritedSafe };
     const safe = this.#standby === this.#parts.node ? positionsOf(this.#parts.databases()) : this.#safe;
     const positions = [...safe].map(([name, position]) => [name, formatPosition(position)] as const);
     return {
@@ -81,6 +87,9 @@ export class Durability {
   /** The database was deleted; one that is made anew under its name is another. */
   forget(name: string): void {
     this.#safe.delete(name);
+    const { epoch, positions } = this.#inheritedSafe;
+    const { [name]: _, ...others } = positions;
+    this.#inheritedSafe = { epoch, positions: others };
     this.#parts.write();
   }
 
@@ -91,7 +100,7 @@ export class Durability {
       return false;
     this.#takeAcknowledged();
     const safe = this.#safe.get(database);
-    return safe !== undefined && safe.txid >= position.txid;
+    return this.#hasProof && safe !== undefined && safe.txid >= position.txid;
   }
 
   /** Looks whether the standby still is one; to be called every 100 ms or so. */
@@ -103,6 +112,7 @@ export class Durability {
       this.#standby === this.#parts.node ? this.#endOfBeingAlone(replicas) : this.#successor(replicas);
     if (next === undefined) return;
     this.#standby = next;
+    this.#hasProof = true;
     this.#mark = undefined;
     this.#inStepAtMs = monotonicMs();
     this.#connectedAtMs = this.#inStepAtMs;
@@ -137,6 +147,10 @@ export class Durability {
 
   #takeAcknowledged(): void {
     const standby = this.#parts.replicas().find(({ node }) => node === this.#standby);
+    if (!this.#hasProof && standby && standby.chainEpoch >= this.#parts.epoch) {
+      this.#hasProof = true;
+      this.#parts.write();
+    }
     const positions = positionsOf(this.#parts.databases());
     // A database that was deleted, or made anew under the same name, begins from nothing.
     for (const [name, { txid }] of this.#safe)

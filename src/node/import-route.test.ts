@@ -28,8 +28,9 @@ async function start(t: TestContext) {
   const node = new TestNode(t);
   const identity = { app: 'test', node: 'one', region: 'x', url: 'http://127.0.0.1:1' };
   const term = { epoch: 1, isValid: true, write: () => undefined };
+  const inherited = { standby: 'one', safe: { epoch: 0, positions: {} } };
   const nothing = () => undefined;
-  const replication = new PrimaryReplication(node.context, node.directory, identity, term, 'one', {
+  const replication = new PrimaryReplication(node.context, node.directory, identity, term, inherited, {
     transaction: nothing,
     primaryChanged: nothing,
     lagChanged: nothing,

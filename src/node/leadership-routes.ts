@@ -84,21 +84,26 @@ export class LeadershipRoutes {
   }
 
   async #becomePrimary(acceptLoss: boolean, response: ServerResponse): Promise<void> {
-    const primary = this.#roles().replication?.primary();
-    if (primary) await this.#askFor(primary.url);
-    else this.#takeFreeLease(acceptLoss);
-    const gone = new AbortController();
-    const end = () => gone.abort();
+    const over = new AbortController();
+    const end = () => over.abort();
     response.once('close', end);
-    const untilMs = monotonicMs() + promoteTimeoutMs;
-    while (!this.#leads && monotonicMs() < untilMs && !gone.signal.aborted)
-      await sleep(promotePollMs, gone.signal);
-    response.off('close', end);
+    try {
+      const primary = this.#roles().replication?.primary();
+      if (primary) await this.#askFor(primary.url);
+      else this.#takeFreeLease(acceptLoss, over.signal);
+      const untilMs = monotonicMs() + promoteTimeoutMs;
+      while (!this.#leads && monotonicMs() < untilMs && !over.signal.aborted)
+        await sleep(promotePollMs, over.signal);
+    } finally {
+      response.off('close', end);
+      // What a person accepted holds for this request, not for whatever happens to the lease tomorrow.
+      end();
+    }
   }
 
-  #takeFreeLease(acceptLoss: boolean): void {
+  #takeFreeLease(acceptLoss: boolean, signal: AbortSignal): void {
     const { obstacle } = this.#leadership().report();
-    if (acceptLoss) this.#leadership().acceptLoss();
+    if (acceptLoss) this.#leadership().acceptLoss(signal);
     else if (obstacle !== undefined) {
       throw new SkeinError(
         'NO_CANDIDATE',

@@ -16,7 +16,7 @@ import type { Position } from '../ltx/position.ts';
 import type { NodeIdentity } from '../stream/node-identity.ts';
 import { type KnownReplica, StreamServer } from '../stream/stream-server.ts';
 import { databaseNotFound } from './database-not-found.ts';
-import { Durability } from './durability.ts';
+import { Durability, type DurabilityParts } from './durability.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 
 const housekeepingMs = 5_000;
@@ -32,9 +32,12 @@ export class PrimaryReplication implements Replication {
   readonly #listeners = new Set<() => void>();
   readonly #term: Pick<Term, 'epoch' | 'isValid' | 'write'>;
   readonly #node: string;
-  readonly #standby: string;
+  readonly #inherited: DurabilityParts['inherited'];
+  /** Databases that were deleted: what waits for the lease record not to name them any more. */
+  readonly #leaving = new Map<string, () => void>();
   #durability: Durability | undefined;
   #isOver = false;
+  #isEnding = false;
   #housekeeping: NodeJS.Timeout | undefined;
   #standbyCheck: NodeJS.Timeout | undefined;
   #ready = false;
@@ -45,15 +48,17 @@ export class PrimaryReplication implements Replication {
     directory: DataDirectory,
     identity: Omit<NodeIdentity, 'epoch'>,
     term: Pick<Term, 'epoch' | 'isValid' | 'write'>,
-    standby: string,
+    inherited: DurabilityParts['inherited'],
     handlers: ReplicationHandlers,
   ) {
     this.#handlers = handlers;
     this.#term = term;
     this.#node = identity.node;
-    this.#standby = standby;
+    this.#inherited = inherited;
     this.#scrubbing = new Scrubbing(context.warn);
     this.#set = new PrimarySet(context, directory);
+    // Before the server, which has replicas delete theirs: whoever lacks what the record names could never lead.
+    this.#set.addListener({ added: () => undefined, dropped: (name) => this.#unrecord(name) });
     this.#server = new StreamServer(this.#set, {
       identity: () => ({ ...identity, epoch: term.epoch, ready: this.#ready }),
       heardOf: (epoch) => handlers.heardOf(epoch),
@@ -64,10 +69,7 @@ export class PrimaryReplication implements Replication {
     });
     this.#set.addListener({
       added: (database) => this.#listenTo(database),
-      dropped: (name) => {
-        this.#durability?.forget(name);
-        this.#progressed();
-      },
+      dropped: () => this.#progressed(),
     });
   }
 
@@ -88,8 +90,8 @@ export class PrimaryReplication implements Replication {
     return this.#set.fence(timeoutMs);
   }
 
-  unfence(): Promise<void> {
-    return this.#set.unfence();
+  unfence(): void {
+    this.#set.unfence();
   }
 
   /** Gives up the databases, which are fenced, for this node to follow with. Replicas are sent away. */
@@ -137,16 +139,19 @@ export class PrimaryReplication implements Replication {
     });
   }
 
-  /** Tells a replica that it leads now. False when it is not connected. */
-  handTo(node: string, token: LeaseToken, record: LeaseRecord): boolean {
+  /** Tells a replica that it leads now. Throws `NO_CANDIDATE` when it is not connected any more. */
+  handTo(node: string, token: LeaseToken, record: LeaseRecord): void {
     const session = this.#server.replicas().find((replica) => replica.node === node);
-    session?.lead(token, encodeRecord(record));
-    return session !== undefined;
+    if (!session) throw new SkeinError('NO_CANDIDATE', `The link to ${node} has ended. Try again.`);
+    session.lead(token, encodeRecord(record));
   }
 
   /** The record is in the store: with a new standby in it, more may be durable than a moment ago. */
   written(record: LeaseRecord): void {
     this.#durability?.written(record);
+    for (const [name, resolve] of this.#leaving) {
+      if (!(name in record.positions) && !(name in record.safe.positions)) resolve();
+    }
     this.#progressed();
   }
 
@@ -176,6 +181,7 @@ export class PrimaryReplication implements Replication {
   setReady(): void {
     this.#handlers.lagChanged(0);
     this.#ready = true;
+    this.#server.beat();
   }
 
   primary(): undefined {
@@ -263,7 +269,7 @@ export class PrimaryReplication implements Replication {
     this.#durability = new Durability({
       node: this.#node,
       epoch,
-      standby: this.#standby,
+      inherited: this.#inherited,
       replicas: () => this.#server.replicas(),
       databases: () => this.#set.all(),
       isValid: () => this.#term.isValid,
@@ -275,6 +281,18 @@ export class PrimaryReplication implements Replication {
   #end(): void {
     clearInterval(this.#housekeeping);
     clearInterval(this.#standbyCheck);
+    this.#isEnding = true;
+    for (const resolve of this.#leaving.values()) resolve();
+  }
+
+  /** Resolves when the lease record does not name the database any more, or when this node ceases to lead. */
+  async #unrecord(name: string): Promise<void> {
+    if (this.#isEnding) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#leaving.set(name, resolve);
+    this.#durability?.forget(name);
+    await promise;
+    this.#leaving.delete(name);
   }
 
   #database(name: string): PrimaryDatabase | undefined {

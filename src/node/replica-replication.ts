@@ -57,6 +57,7 @@ export class ReplicaReplication implements Replication {
   readonly #firstSync = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #isOver = false;
+  #isOpeningMissing = false;
   #tick: NodeJS.Timeout | undefined;
   #alone: NodeJS.Timeout | undefined;
   #primary: PrimaryInfo | undefined;
@@ -285,6 +286,14 @@ export class ReplicaReplication implements Replication {
     this.#scrubbing.runIfDue(() => this.#scrub());
     this.#handlers.lagChanged(this.#lagMs());
     for (const database of this.#set.all()) database.parts.log.enforceLimits(undefined);
+    // A primary sends what is missing; without one, this node may have to lead with it.
+    if (this.#client || this.#isOpeningMissing) return;
+    this.#isOpeningMissing = true;
+    this.#following = this.#following
+      .then(() => (this.#client || this.#isOver ? undefined : this.#set.openMissing()))
+      .finally(() => {
+        this.#isOpeningMissing = false;
+      });
   }
 
   /** While in step: the age at which the last transaction arrived. Else the time since this node was in step. */

@@ -3,23 +3,22 @@ import type { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
 import { PrimarySet } from '../database/primary-set.ts';
 import type { RestingDatabase } from '../database/resting-database.ts';
-import type { Leadership, LeadershipHandlers, Member } from '../lease/leadership.ts';
+import type { Leadership } from '../lease/leadership.ts';
+import type { LeadershipHandlers, Member } from '../lease/leadership-handlers.ts';
 import type { LeaseHolder, LeaseRecord } from '../lease/lease-record.ts';
 import type { LineageFile } from '../lease/lineage-file.ts';
 import type { Term } from '../lease/term.ts';
 import { formatPosition } from '../ltx/position.ts';
-import type { KnownReplica } from '../stream/stream-server.ts';
 import type { SupervisorRole } from '../supervisor/supervisor.ts';
+import { handTo, shipTimeoutMs, targetOf } from './handoff.ts';
 import { PrimaryReplication } from './primary-replication.ts';
 import { ReplicaReplication, type ReplicaReplicationHandlers } from './replica-replication.ts';
 
 /** How long a writer has to let go before its process is killed. */
 const fenceTimeoutMs = 200;
-/** The same where nobody waits for the lease to end: a node starts, or hands over. */
+/** The same where a node starts, and nobody waits for the lease to end. */
 const patientFenceTimeoutMs = 10_000;
 const fenceRetryMs = 1_000;
-/** How long a target has to confirm that it has everything. */
-const shipTimeoutMs = 3_000;
 
 export type RolesParts = {
   readonly context: DatabaseContext;
@@ -55,8 +54,13 @@ export class Roles implements LeadershipHandlers {
   #replication: PrimaryReplication | ReplicaReplication | undefined;
   #term: Term | undefined;
   /** Why the app is kept from writing although this node is the primary. It writes when there is no reason left. */
-  readonly #fences = new Set<'term' | 'handoff' | 'change'>();
+  readonly #fences = new Set<'term' | 'handoff' | 'change' | 'stop'>();
+  /** Whether the app was let in since this node took its lease, and whether all that a change brings is done. */
+  #hasOpened = false;
+  #isLeading = false;
   #isHandingOff = false;
+  /** Nothing that the machine may have lost when it went down counts any more: this node has all of a later chain. */
+  #isWholeAgain = false;
   readonly #stopping = new AbortController();
 
   constructor(parts: RolesParts) {
@@ -106,7 +110,7 @@ export class Roles implements LeadershipHandlers {
     const databases = this.#replication?.databases() ?? [];
     const positions = databases.map(({ name, position }) => [name, formatPosition(position)] as const);
     const { epoch } = lineage.lineage;
-    const isWhole = !directory.machineWentDown;
+    const isWhole = !directory.machineWentDown || this.#isWholeAgain;
     return {
       ...holder,
       candidate,
@@ -122,7 +126,8 @@ export class Roles implements LeadershipHandlers {
   }
 
   durable(): Pick<LeaseRecord, 'standby' | 'safe'> | undefined {
-    return this.#replication?.role === 'primary' ? this.#replication.durability?.record : undefined;
+    if (this.#replication?.role !== 'primary' || !this.#hasOpened) return undefined;
+    return this.#replication.durability?.record;
   }
 
   written(record: LeaseRecord): void {
@@ -145,7 +150,11 @@ export class Roles implements LeadershipHandlers {
   async #lead(term: Term): Promise<void> {
     const { directory, lineage } = this.#parts;
     const before = this.#replication;
+    if (this.#stopping.signal.aborted) throw new SkeinError('LEASE_LOST', 'This node is being stopped.');
     this.#term = term;
+    this.#hasOpened = false;
+    // Those of an earlier term that ended in between.
+    this.#fences.clear();
     this.#fences.add('change');
     const primary = this.#createPrimary(term);
     if (before?.role === 'replica') {
@@ -166,19 +175,22 @@ export class Roles implements LeadershipHandlers {
       directory.markStarted();
     }
     if (!term.isValid) throw new SkeinError('LEASE_LOST', 'The lease ended before this node could lead.');
-    await this.#open('change');
+    this.#isWholeAgain = true;
+    this.#hasOpened = true;
+    this.#open('change');
     this.#parts.changed('primary');
     await this.#parts.release();
     await primary.rescan();
     primary.setReady();
+    this.#isLeading = true;
     this.#startAsPrimary();
   }
 
   #createPrimary(term: Term): PrimaryReplication {
     const { context, directory, handlers } = this.#parts;
     const { epoch: _, ...identity } = this.#identity();
-    const standby = this.#parts.leadership().standby ?? identity.node;
-    return new PrimaryReplication(context, directory, identity, term, standby, {
+    const { inherited } = this.#parts.leadership();
+    return new PrimaryReplication(context, directory, identity, term, inherited, {
       ...handlers,
       heardOf: (heard) => this.#parts.leadership().heardOf(heard),
     });
@@ -210,27 +222,26 @@ export class Roles implements LeadershipHandlers {
   }
 
   async unfence(): Promise<void> {
-    await this.#open('term');
+    this.#open('term');
     this.#startAsPrimary();
   }
 
   /** Takes a reason to keep the app from writing away, and lets it write if that was the last. */
-  async #open(reason: 'term' | 'handoff' | 'change'): Promise<void> {
+  #open(reason: 'term' | 'handoff' | 'change'): void {
     this.#fences.delete(reason);
     const primary = this.#replication;
-    if (this.#fences.size === 0 && primary?.role === 'primary' && this.#term?.isValid)
-      await primary.unfence();
+    if (this.#fences.size === 0 && primary?.role === 'primary' && this.#term?.isValid) primary.unfence();
   }
 
   async follow(leader: LeaseHolder | undefined, _epoch: number): Promise<void> {
     const { secret, context } = this.#parts;
     const primary = this.#replication;
+    this.#isLeading = false;
     if (primary?.role === 'primary') {
       this.#fences.add('change');
       await this.#fenceBy(primary);
       if (this.#stopping.signal.aborted) return;
       this.#becomeReplica(await primary.rest());
-      this.#fences.clear();
       try {
         this.#parts.lineage.update({ role: 'replica' });
       } catch (error) {
@@ -240,6 +251,7 @@ export class Roles implements LeadershipHandlers {
       this.#parts.changed('replica');
       this.#start('replica');
     }
+    this.#fences.clear();
     if (this.#replication?.role === 'replica')
       await this.#replication.follow(leader && { url: leader.url, secret });
   }
@@ -258,10 +270,14 @@ export class Roles implements LeadershipHandlers {
     const primary = this.#replication;
     if (primary?.role !== 'primary' || this.isFenced)
       throw new SkeinError('NOT_PRIMARY', 'Only the primary can hand over. Ask the node that leads.');
+    if (!this.#isLeading)
+      throw new SkeinError('DATABASE_BUSY', 'This node has only begun to lead. Try again in a moment.');
     if (this.#isHandingOff) throw new SkeinError('DATABASE_BUSY', 'A handoff is under way already.');
     this.#isHandingOff = true;
     try {
       const target = targetOf(primary, node);
+      // A database that the app has made a moment ago goes along.
+      await primary.rescan();
       // While the app writes on: the rest takes a moment then, not a second.
       if (!(await primary.shipped(shipTimeoutMs, target.node)))
         throw new SkeinError(
@@ -270,36 +286,19 @@ export class Roles implements LeadershipHandlers {
         );
       await this.#parts.processes('replica').catch(() => undefined);
       this.#fences.add('handoff');
-      await this.#handTo(primary, target);
+      await handTo(target, {
+        primary,
+        leadership: this.#parts.leadership(),
+        isFenced: () => this.#replication === primary && this.#fences.has('handoff'),
+      });
       return target.node;
     } finally {
       this.#isHandingOff = false;
       if (this.#fences.has('handoff')) {
-        await this.#open('handoff');
+        this.#open('handoff');
         this.#startAsPrimary();
       }
     }
-  }
-
-  async #handTo(primary: PrimaryReplication, { node, region, url }: KnownReplica): Promise<void> {
-    const held = await primary.fence(patientFenceTimeoutMs);
-    if (held.length > 0) {
-      throw new SkeinError(
-        'DATABASE_BUSY',
-        `A transaction on ${held.join(', ')} does not end, so the lease cannot be handed over. Try again when it is done.`,
-      );
-    }
-    await primary.captureAll();
-    const positions = await primary.shipped(shipTimeoutMs, node);
-    if (!positions)
-      throw new SkeinError('NO_CANDIDATE', `${node} did not confirm in time that it has everything.`);
-    if (this.#replication !== primary || !this.#fences.has('handoff'))
-      throw new SkeinError('LEASE_LOST', 'The lease was lost before it could be handed over.');
-    await this.#parts.leadership().handOver(
-      { node, region, url },
-      (token, record) => primary.handTo(node, token, record),
-      () => primary.handedOver(positions),
-    );
   }
 
   /**
@@ -311,6 +310,7 @@ export class Roles implements LeadershipHandlers {
     // Whatever waits for a program to end waits no longer.
     this.#stopping.abort();
     if (primary?.role !== 'primary') return true;
+    this.#fences.add('stop');
     // A program that is not the app could still write.
     const held = this.#parts.fixedRole === undefined ? await primary.fence(fenceTimeoutMs) : [];
     await primary.capture();
@@ -357,6 +357,7 @@ export class Roles implements LeadershipHandlers {
         ...handlers,
         heardOf: (epoch) => leadership().heardOf(epoch),
         inStep: (epoch) => {
+          this.#isWholeAgain = true;
           try {
             if (epoch !== lineage.lineage.epoch) lineage.update({ epoch });
           } catch (error) {
@@ -374,20 +375,4 @@ export class Roles implements LeadershipHandlers {
     const { node, region, url } = holder;
     return { app, node, region, url, epoch: this.#parts.leadership().epoch };
   }
-}
-
-/** The named candidate, or one that is in step. Throws `NO_CANDIDATE`. */
-function targetOf(primary: PrimaryReplication, node: string | undefined): KnownReplica {
-  const candidates = primary.replicas().filter(({ connected, candidate }) => connected && candidate);
-  const target =
-    node === undefined
-      ? (primary.inStep()[0] ?? candidates[0])
-      : candidates.find((replica) => replica.node === node);
-  if (target) return target;
-  throw new SkeinError(
-    'NO_CANDIDATE',
-    node === undefined
-      ? 'No candidate is connected to this primary. GET /status shows the replicas.'
-      : `${node} is no candidate that is connected to this primary. GET /status shows the replicas.`,
-  );
 }

@@ -148,13 +148,17 @@ export class DatabaseFiles {
     return fstatSync(this.wal).size;
   }
 
+  /** False when another holds it, and once the files are closed. */
   tryLock(lock: keyof typeof shmLock, length = 1): boolean {
+    // The descriptor's number may be another file's by now.
+    if (this.#closed) return false;
     const taken = this.#locks.tryExclusive(this.shm, shmLock[lock], length);
     if (taken) this.#held.add(lock);
     return taken;
   }
 
   unlock(lock: keyof typeof shmLock, length = 1): void {
+    if (this.#closed) return;
     this.#locks.unlock(this.shm, shmLock[lock], length);
     this.#held.delete(lock);
   }

@@ -89,7 +89,11 @@ const fromPrimary = z.discriminatedUnion('type', [
     positions: z.record(databaseName, positionText),
   }),
   /** The hold of the lease is the replica's now, with this record, which is a text of JSON. */
-  z.object({ type: z.literal('lead'), token: z.string().max(1_000), record: z.string().max(1 << 18) }),
+  z.object({
+    type: z.literal('lead'),
+    token: z.string().max(1_000),
+    record: z.string().max(messageBytesMax / 2),
+  }),
   z.object({ type: z.literal('refuse'), code: z.string(), message: z.string() }),
 ]);
 

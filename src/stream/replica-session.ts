@@ -63,7 +63,7 @@ export class ReplicaSession {
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
     socket.on('close', () => this.#end());
     socket.on('error', () => socket.terminate());
-    this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs);
+    this.#heartbeat = setInterval(() => this.beat(), heartbeatMs);
   }
 
   get node(): string {
@@ -144,23 +144,8 @@ export class ReplicaSession {
     this.#send({ type: 'drop', name });
   }
 
-  close(): void {
-    this.#sender.close(1001);
-    this.#end();
-  }
-
-  #noticeOf(notice: SessionOptions['notice']): SessionOptions['notice'] {
-    return (message, fields) => notice(message, { ...fields, replica: this.node });
-  }
-
-  #end(): void {
-    clearInterval(this.#heartbeat);
-    for (const feed of this.#feeds.values()) feed.stop();
-    this.#feeds.clear();
-    this.#options.ended(this);
-  }
-
-  #beat(): void {
+  /** Tells the replica how things stand. */
+  beat(): void {
     if (monotonicMs() - this.#lastHeardMs > silenceMaxMs) {
       this.#socket.terminate();
       return;
@@ -176,6 +161,22 @@ export class ReplicaSession {
       ready: this.#options.identity().ready,
       positions,
     });
+  }
+
+  close(): void {
+    this.#sender.close(1001);
+    this.#end();
+  }
+
+  #noticeOf(notice: SessionOptions['notice']): SessionOptions['notice'] {
+    return (message, fields) => notice(message, { ...fields, replica: this.node });
+  }
+
+  #end(): void {
+    clearInterval(this.#heartbeat);
+    for (const feed of this.#feeds.values()) feed.stop();
+    this.#feeds.clear();
+    this.#options.ended(this);
   }
 
   #receive(data: Buffer, isBinary: boolean): void {
@@ -246,7 +247,7 @@ export class ReplicaSession {
     this.#options.started(this);
     // The first heartbeat names every database, so that the replica knows when it has all of them.
     for (const database of this.#options.databases()) this.feed(database);
-    this.#beat();
+    this.beat();
   }
 
   #acknowledge(id: number, position: Position): void {

@@ -94,6 +94,11 @@ export class StreamServer {
     }
   }
 
+  /** Tells every replica how things stand, without waiting for the next time. */
+  beat(): void {
+    for (const session of this.replicas()) session.beat();
+  }
+
   stop(): void {
     for (const session of this.#sessions) session.close();
     this.#sessions.clear();
