@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Log, type LogLimits } from '../log/log.ts';
 import type { Checkpointer } from '../sqlite/checkpointer.ts';
+import type { LostEntry } from './lost-entries.ts';
 import { PositionFile } from './position-file.ts';
 
 /** What all databases of a node share. */
@@ -23,6 +24,8 @@ export type DatabaseContext = {
   readonly notice: (message: string, fields: Record<string, unknown>) => void;
   /** The same, for what a person should look at. */
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
+  /** A state that only this node had was kept in `.skein/lost`. */
+  readonly lost: (entry: LostEntry) => void;
 };
 
 /** What belongs to one database whether this node leads or follows. A promotion hands it on as it is. */

@@ -135,8 +135,10 @@ export class ReplicaSet {
     try {
       const { log } = database.parts;
       const state = { database: name, node, nodeId, epoch, log, range, reason };
-      const { id, from, to, transactions } = await keepLost(this.#directory.hidden, pinned, state);
+      const entry = await keepLost(this.#directory.hidden, pinned, state);
+      const { id, from, to, transactions } = entry;
       this.#unkept.delete(name);
+      this.#context.lost(entry);
       this.#context.warn(`${reason}; this node's state was kept`, {
         database: name,
         entry: id,

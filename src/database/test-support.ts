@@ -44,6 +44,7 @@ export class TestNode {
       recycleFrames: overrides.recycleFrames ?? 1_000_000,
       notice: (message) => this.notices.push(message),
       warn: (message) => this.notices.push(message),
+      lost: ({ id }) => this.notices.push(`lost ${id}`),
     };
     t.after(async () => {
       await checkpointer.stop();

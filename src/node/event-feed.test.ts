@@ -23,6 +23,20 @@ const header: LtxHeader = {
 };
 const after = checksum(checksumFlag | 0xffn);
 
+const lost = {
+  version: 1,
+  id: 'a.db-20261122T041500Z',
+  database: 'a.db',
+  node: 'one',
+  epoch: 3,
+  from: '000000000000000a/8000000000000001',
+  to: '000000000000000c/8000000000000002',
+  isRangeCertain: true,
+  transactions: 2,
+  time: '2026-11-22T04:15:00.000Z',
+  reason: 'the primary has other transactions',
+} as const;
+
 /** Listens to the feed over HTTP. `next` resolves with the next event. */
 class Listener {
   readonly response: IncomingMessage;
@@ -126,4 +140,13 @@ test('closing ends every listener', async (t) => {
   const ended = once(listener.response, 'end');
   feed.close();
   await ended;
+});
+
+test('a state that only this node had is told of, with where it is kept', async (t) => {
+  const { feed, connect } = await start(t);
+  const listener = await connect();
+  await listener.next();
+  feed.lost(lost);
+  const { version: _, database, ...data } = lost;
+  assert.deepEqual(await listener.next(), { type: 'lost', db: database, data });
 });

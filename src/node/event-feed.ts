@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { LostEntry } from '../database/lost-entries.ts';
 import type { LtxHeader } from '../ltx/header.ts';
 import { type Checksum, formatChecksum, formatTxid } from '../ltx/position.ts';
 
@@ -37,6 +38,11 @@ export class EventFeed {
         timestamp: new Date(header.timestampMs).toISOString(),
       },
     });
+  }
+
+  /** Tells of a state that only this node had, and that was kept. LiteFS has no such event. */
+  lost({ version: _, database, ...data }: LostEntry): void {
+    this.#send({ type: 'lost', db: database, data });
   }
 
   /** `hostname` is the primary's node name, absent on the primary and when disconnected. */

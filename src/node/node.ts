@@ -165,6 +165,7 @@ export class Node {
       recycleFrames,
       notice: this.#output.log.notice,
       warn: this.#output.log.warn,
+      lost: (entry) => this.#events.lost(entry),
     };
   }
 
