@@ -18,6 +18,8 @@ export type DatabaseContext = {
   readonly node: string;
   /** Random at each start; goes into every LTX file that this node makes. */
   readonly nodeId: bigint;
+  /** The TXID above which a new chain begins: it rises with the epoch. */
+  readonly chainBase: () => number;
   /** WAL frames after which the WAL is recycled. */
   readonly recycleFrames: number;
   /** For the node's log: something a person may want to know. */

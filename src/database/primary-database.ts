@@ -11,7 +11,7 @@ import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { Pins } from './pins.ts';
-import { committedState, proveState, settledIndex } from './proven-state.ts';
+import { beginningOf, committedState, proveState, settledIndex } from './proven-state.ts';
 import { type RecycleOutcome, recycleWal } from './recycle.ts';
 import type { RestingDatabase } from './resting-database.ts';
 import { scrubPages } from './scrubbing.ts';
@@ -45,8 +45,6 @@ export class PrimaryDatabase {
   #recycleFromFrame = 0;
   /** No program may write: WRITE is held, or about to be. */
   #isFenced = false;
-  /** A recycle holds WRITE, or is about to. It is one lock, which whoever is last gives back. */
-  #recycleHoldsWrite = false;
   #closed = false;
 
   private constructor(
@@ -67,9 +65,9 @@ export class PrimaryDatabase {
 
   /**
    * Opens a database that the app has made, or that this node has had before, and proves or repairs its position.
-   * Throws what `DatabaseFiles` does, and `DATABASE_BUSY`.
+   * Throws what `DatabaseFiles` does, and `DATABASE_BUSY`. `after` is the last TXID of one that had the name before.
    */
-  static async open(context: DatabaseContext, parts: DatabaseParts): Promise<PrimaryDatabase> {
+  static async open(context: DatabaseContext, parts: DatabaseParts, after = 0): Promise<PrimaryDatabase> {
     const files = new DatabaseFiles(parts.path, parts.name);
     try {
       if (!(await waitForLock(files, 'checkpoint', checkpointLockTimeoutMs))) {
@@ -78,7 +76,7 @@ export class PrimaryDatabase {
           `${parts.name}: another program holds SQLite's checkpoint lock. Is a second replicator running on this file?`,
         );
       }
-      const { checksums, start, isRestartAllowed } = await proveState(context, parts, files);
+      const { checksums, start, isRestartAllowed } = await proveState(context, parts, files, after);
       const capture = new Capture(files, checksums, parts.log, context.nodeId, start, isRestartAllowed);
       return new PrimaryDatabase(context, parts, files, checksums, capture);
     } catch (error) {
@@ -100,7 +98,7 @@ export class PrimaryDatabase {
     );
     if (!positionsEqual(log.tail, position)) {
       if (log.find(position)) log.truncateAfter(position);
-      else log.reset({ txid: txid(log.tail.txid + 1), checksum: checksums.checksum });
+      else log.reset(beginningOf(context, log, checksums));
     }
     const index = files.walIndex.header();
     assert(index, 'the holder of WRITE always finds a settled wal-index');
@@ -108,6 +106,8 @@ export class PrimaryDatabase {
     capture.judgeRestart();
     const database = new PrimaryDatabase(context, parts, files, checksums, capture);
     database.#isFenced = true;
+    files.tryLock('write', 1, 'fence');
+    files.unlock('write');
     return database;
   }
 
@@ -197,15 +197,14 @@ export class PrimaryDatabase {
    * then, until this is called again.
    */
   fence(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
-    // A recycle that has WRITE at this moment leaves it to the fence.
     this.#isFenced = true;
-    return waitForLock(this.files, 'write', timeoutMs, signal);
+    return waitForLock(this.files, 'write', timeoutMs, signal, 'fence');
   }
 
-  /** Lets programs write again: at once, or when the recycle that holds WRITE is done with it. */
+  /** Lets programs write again: at once, or when a recycle that has WRITE too is done with it. */
   unfence(): void {
     this.#isFenced = false;
-    this.#giveWriteBack();
+    this.files.unlock('write', 1, 'fence');
   }
 
   /**
@@ -224,17 +223,23 @@ export class PrimaryDatabase {
       if (!this.#capture.isAtEnd)
         throw new SkeinError('WAL_GAP', `Not all of ${this.name} could be captured.`);
       this.#closed = true;
+      this.files.tryLock('write');
+      this.files.unlock('write', 1, 'fence');
       return { parts: this.parts, files: this.files, checksums: this.#checksums, position: this.position };
     });
   }
 
-  /** Captures what is left and lets go of everything. The app has stopped writing. */
-  async close(): Promise<void> {
+  /**
+   * Captures what is left and lets go of everything. The app has stopped writing. Pins are recalled, and waited for. Returns the
+   * last position.
+   */
+  async close(): Promise<Position> {
     this.#closing.abort();
+    this.#pins.recall();
     await this.#recycling;
     await this.#pins.none;
-    await this.#serial.run(async () => {
-      if (this.#closed) return;
+    return this.#serial.run(async () => {
+      if (this.#closed) return this.position;
       try {
         await this.#captureNow();
         await this.parts.log.sync();
@@ -245,15 +250,13 @@ export class PrimaryDatabase {
         });
       }
       this.#closed = true;
+      const { position } = this;
       await this.#context.checkpointer.release(this.files.path);
       this.files.close();
       this.parts.log.close();
       this.parts.positionFile.close();
+      return position;
     });
-  }
-
-  #giveWriteBack(): void {
-    if (!this.#isFenced && !this.#recycleHoldsWrite && !this.#closed) this.files.unlock('write');
   }
 
   #requireOpen(): void {
@@ -318,14 +321,6 @@ export class PrimaryDatabase {
         capturedFrame: () => this.#capture.at.frame,
         forbidRestart: () => this.#capture.forbidRestart(),
         judgeRestart: () => this.#capture.judgeRestart(),
-        takeWrite: (timeoutMs) => {
-          this.#recycleHoldsWrite = true;
-          return waitForLock(this.files, 'write', timeoutMs);
-        },
-        releaseWrite: () => {
-          this.#recycleHoldsWrite = false;
-          this.#giveWriteBack();
-        },
       });
     } catch (error) {
       outcome = { kind: 'failed', reason: messageOf(error), pauseMs: 0 };

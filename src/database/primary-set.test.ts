@@ -27,6 +27,7 @@ async function startSet(t: TestContext, node: TestNode): Promise<{ set: PrimaryS
     },
     dropped: (name) => {
       events.emit('dropped', name);
+      return true;
     },
   });
   t.after(() => set.stop());
@@ -235,4 +236,20 @@ test('a symbolic link is left out with one warning', async (t) => {
   );
   assert.equal(set.problems().size, 0);
   assert.equal(node.notices.filter((line) => line.includes('symbolic link')).length, 1);
+});
+
+test('a database that is made anew under a name begins above all that the one before it had', async (t) => {
+  const node = new TestNode(t);
+  create(t, node.file()).exec('INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)');
+  const { set, events } = await startSet(t, node);
+  const before = set.get('a.db')?.position.txid ?? 0;
+  const dropped = once(events, 'dropped');
+  for (const suffix of ['', '-wal', '-shm']) rmSync(node.file() + suffix);
+  await set.scan();
+  await dropped;
+  const added = once(events, 'added');
+  create(t, node.file());
+  await set.scan();
+  await added;
+  assert.ok((set.get('a.db')?.position.txid ?? 0) > before);
 });

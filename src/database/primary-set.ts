@@ -22,8 +22,11 @@ const goneAfterMs = 100;
 
 export type PrimarySetListener = {
   added(database: PrimaryDatabase): void;
-  /** The app has deleted the file. A promise is waited for before the next listener hears of it, and anything is looked for. */
-  dropped(name: string): Promise<void> | void;
+  /**
+   * The app has deleted the file. The answer is waited for before the next listener hears of it, and anything is looked for;
+   * false when nobody else is to hear of it.
+   */
+  dropped(name: string): Promise<boolean> | boolean;
 };
 
 /** A database that cannot be replicated now, and when it is tried again. */
@@ -53,6 +56,8 @@ export class PrimarySet {
   /** What was said once: links, and what is wrong with looking. Cleared when it is over. */
   readonly #warned = new Map<string, string>();
   readonly #stopping = new AbortController();
+  /** By name: the last TXID of a database that was deleted. One that is made anew goes on above it. */
+  readonly #former = new Map<string, number>();
   /** While the app may not write, no database is added: it could be written before it is fenced. */
   #isFenced = false;
 
@@ -107,10 +112,11 @@ export class PrimarySet {
    * Keeps the app from writing. Returns the names of databases that a writer did not let go of within `timeoutMs`: it may
    * still write there. A database that is being opened at this moment is not added any more.
    */
-  async fence(timeoutMs: number): Promise<string[]> {
+  async fence(timeoutMs: number, signal: AbortSignal): Promise<string[]> {
     this.#isFenced = true;
+    const either = AbortSignal.any([signal, this.#stopping.signal]);
     const fenced = await Promise.all(
-      this.all().map(async (one) => [one.name, await one.fence(timeoutMs, this.#stopping.signal)] as const),
+      this.all().map(async (one) => [one.name, await one.fence(timeoutMs, either)] as const),
     );
     // One that was deleted meanwhile is nobody's to write.
     return fenced.filter(([name, isFenced]) => !isFenced && this.#databases.has(name)).map(([name]) => name);
@@ -264,14 +270,14 @@ export class PrimarySet {
     this.#gone.delete(name);
     this.#failing.delete(name);
     this.#databases.delete(name);
-    await database.close();
+    this.#former.set(name, (await database.close()).txid);
     database.parts.positionFile.delete();
     this.#directory.removeLog(name);
     const message = isReplaced
       ? 'the database file was replaced by another, which replicas get; restart what had it open'
       : 'the database file was deleted; replicas delete theirs';
     this.#context.notice(message, { database: name });
-    for (const listener of this.#listeners) await listener.dropped(name);
+    for (const listener of this.#listeners) if (!(await listener.dropped(name))) return;
   }
 
   /**
@@ -334,7 +340,7 @@ export class PrimarySet {
     const parts = openParts(this.#context, name);
     let database: PrimaryDatabase;
     try {
-      database = await PrimaryDatabase.open(this.#context, parts);
+      database = await PrimaryDatabase.open(this.#context, parts, this.#former.get(name));
     } catch (error) {
       const isNew = !parts.log.isStarted;
       parts.log.close();
@@ -342,7 +348,10 @@ export class PrimarySet {
       if (isNew) this.#directory.removeLog(name);
       throw error;
     }
-    if (this.#isFenced) return database.close();
+    if (this.#isFenced) {
+      await database.close();
+      return;
+    }
     if (this.#refused.get(name)?.reported)
       this.#context.notice('the file is replicated now', { database: name });
     this.#refused.delete(name);

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
-import { formatPosition, txid } from '../ltx/position.ts';
+import { formatPosition, type Position, txid } from '../ltx/position.ts';
 import type { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
 import type { WalIndexHeader } from '../sqlite/wal-index.ts';
@@ -25,12 +25,14 @@ export type ProvenState = {
 
 /**
  * Where the log's last checksum is the database's, the position is proven. Else, where the WAL still holds all that
- * came after the log, it is captured as if nothing had happened. Else the chain ends here and a new one begins.
+ * came after the log, it is captured as if nothing had happened. Else the chain ends here and a new one begins. `after` is the
+ * last TXID of one that had the name before.
  */
 export async function proveState(
   context: DatabaseContext,
   parts: DatabaseParts,
   files: DatabaseFiles,
+  after = 0,
 ): Promise<ProvenState> {
   const { index, moved, source } = await committedState(files);
   const checksums = await scanChecksums(source);
@@ -47,8 +49,8 @@ export async function proveState(
   if (logged && logged.salt1 === now.salt1 && logged.salt2 === now.salt2 && logged.frame < now.frame) {
     return startAt(logged, false);
   }
-  if (await redo(context, parts, files, checksums)) return proveState(context, parts, files);
-  const position = { txid: txid(log.tail.txid + 1), checksum: checksums.checksum };
+  if (await redo(context, parts, files, checksums)) return proveState(context, parts, files, after);
+  const position = beginningOf(context, log, checksums, after);
   if (log.isStarted) {
     context.notice('the log does not lead to this state of the database; replicas will compare their pages', {
       database: parts.name,
@@ -58,6 +60,22 @@ export async function proveState(
   }
   log.reset(position);
   return startAt(now, moved);
+}
+
+/**
+ * Where a new chain begins: above all that a database of this name can have had, here or on a node that is away and has the old
+ * one still. A TXID that is not below another's must mean that nothing of that is missing.
+ */
+export function beginningOf(
+  context: DatabaseContext,
+  log: DatabaseParts['log'],
+  checksums: PageChecksums,
+  after = 0,
+): Position {
+  return {
+    txid: txid(Math.max(log.tail.txid, context.chainBase(), after) + 1),
+    checksum: checksums.checksum,
+  };
 }
 
 /**

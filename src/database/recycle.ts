@@ -40,10 +40,6 @@ export type RecycleParts = {
   forbidRestart(): void;
   /** CKPT is held again: from what the wal-index says now, whether the next writer may restart the WAL. */
   judgeRestart(): void;
-  /** Takes WRITE, unless a program does not let go of it within `timeoutMs`. `releaseWrite` is to follow in any case. */
-  takeWrite(timeoutMs: number): Promise<boolean>;
-  /** Gives WRITE back, unless the database was fenced meanwhile. */
-  releaseWrite(): void;
 };
 
 const readerHoldsUp = { kind: 'held-up', reason: 'a reader holds an old snapshot', pauseMs: 0 } as const;
@@ -112,14 +108,15 @@ async function moveUnderWrite(parts: RecycleParts): Promise<RecycleOutcome> {
   const { files } = parts;
   const outcome = await parts.exclusively(async (): Promise<RecycleOutcome> => {
     await parts.capture();
+    const isHeld =
+      !parts.signal.aborted && (await waitForLock(files, 'write', writeLockTimeoutMs, undefined, 'recycle'));
+    if (!isHeld) return { kind: 'held-up', reason: 'a program holds a write transaction open', pauseMs: 0 };
+    const pausedAtMs = monotonicMs();
     try {
-      if (parts.signal.aborted || !(await parts.takeWrite(writeLockTimeoutMs)))
-        return { kind: 'held-up', reason: 'a program holds a write transaction open', pauseMs: 0 };
-      const pausedAtMs = monotonicMs();
       const outcome = await moveRest(parts);
       return { ...outcome, pauseMs: monotonicMs() - pausedAtMs };
     } finally {
-      parts.releaseWrite();
+      files.unlock('write', 1, 'recycle');
     }
   });
   return files.holds('checkpoint') ? outcome : regain(parts);

@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import { messageOf, SkeinError } from '../base/errors.ts';
+import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
 import { Serial } from '../base/serial.ts';
 import type { LtxHeader } from '../ltx/header.ts';
@@ -224,11 +224,27 @@ export class ReplicaDatabase {
     return this.#recycling === 'moved' ? this.#serial.run(() => this.#startOver()) : undefined;
   }
 
+  /** Whether its name leads to it: a file that a program removed, or replaced, is nothing to lead with. */
+  get isInPlace(): boolean {
+    try {
+      return this.files.place() === 'here';
+    } catch (error) {
+      // That it cannot be told is no sign of it.
+      if (systemCodeOf(error) === undefined) throw error;
+      return true;
+    }
+  }
+
   /**
    * Gives it up as it is, for this node to lead with. Nothing is being applied any more. Pins are recalled, and waited for.
-   * Rejects with `DATABASE_BUSY` when a program's checkpoint does not end; it is followed with on, then.
+   * Rejects with `DATABASE_BUSY` when a program's checkpoint does not end, and `DATABASE_NOT_FOUND` when the file was removed; it is
+   * followed with on, then.
    */
   async rest(): Promise<RestingDatabase> {
+    if (!this.isInPlace) {
+      const what = `The file of ${this.name} was removed or replaced by a program on this node, which cannot lead without it. Start the node again: it gets the database from the primary.`;
+      throw new SkeinError('DATABASE_NOT_FOUND', what);
+    }
     this.#isClosing = true;
     this.#pins.recall();
     await this.#pins.none;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
@@ -199,4 +199,17 @@ test('a database that was left out when this node ceased to lead is opened again
   await set.openMissing();
   assert.ok((set.get('a.db')?.position.txid ?? 0) > txid);
   assert.throws(() => app.exec('PRAGMA busy_timeout=0; INSERT INTO t VALUES (3, 3)'), /locked/);
+});
+
+test('a database whose file a program removed on the replica is nothing to lead with', async (t) => {
+  const [one, two] = [new TestNode(t), new TestNode(t)];
+  one.app(t).exec('INSERT INTO t VALUES (1, 1)');
+  const primary = await one.primary(t);
+  const replicas = await startSet(t, two);
+  const replica = await (await receive(replicas, primary)).finish();
+  assert.equal(replica.isInPlace, true);
+  rmSync(two.file());
+  assert.equal(replica.isInPlace, false);
+  await assert.rejects(replicas.rest(), hasCode('DATABASE_NOT_FOUND'));
+  assert.equal(replicas.get('a.db'), replica, 'it follows on');
 });

@@ -41,6 +41,7 @@ export class TestNode {
       rollForward: false,
       node: 'one',
       nodeId: 7n,
+      chainBase: () => 0,
       recycleFrames: overrides.recycleFrames ?? 1_000_000,
       notice: (message) => this.notices.push(message),
       warn: (message) => this.notices.push(message),

@@ -92,3 +92,19 @@ test('a primary that finds a half-written header captures the commit that it sta
   assert.equal(await primary.capture(), 1);
   assert.equal(primary.position.txid, 2);
 });
+
+test('a repair that began before a fence leaves the fence its lock', async (t) => {
+  const node = new TestNode(t);
+  const app = node.app(t);
+  const primary = await node.primary(t);
+  const before = headerOf(primary.files);
+  app.exec('INSERT INTO t VALUES (1, 1)');
+  writeCopy(primary.files, 0, before);
+  const captured = primary.capture();
+  assert.ok(await primary.fence(1_000));
+  await captured;
+  assert.ok(primary.files.holds('write'));
+  assert.throws(() => app.exec('PRAGMA busy_timeout=0; INSERT INTO t VALUES (2, 2)'), /locked/);
+  primary.unfence();
+  app.exec('INSERT INTO t VALUES (2, 2)');
+});

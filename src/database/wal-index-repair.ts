@@ -9,14 +9,13 @@ const repairTimeoutMs = 2_000;
  * Mends a wal-index header whose two copies stay different: its writer died between them. SQLite would recover by
  * reading the WAL anew, for which it needs CKPT, which Skein holds. The second copy is written first, so when it
  * is valid the commit was complete and is kept; else the first is still the state before. Undefined when WRITE
- * cannot be had: the writer lives, and finishes by itself. A caller that holds WRITE keeps it.
+ * cannot be had: the writer lives, and finishes by itself. Whoever else holds WRITE here keeps it.
  */
 export async function repairWalIndexHeader(
   files: DatabaseFiles,
   timeoutMs = repairTimeoutMs,
 ): Promise<WalIndexHeader | undefined> {
-  const held = files.holds('write');
-  if (!held && !(await waitForLock(files, 'write', timeoutMs))) return files.walIndex.header();
+  if (!(await waitForLock(files, 'write', timeoutMs, undefined, 'repair'))) return files.walIndex.header();
   try {
     const settled = files.walIndex.header();
     if (settled) return settled;
@@ -28,6 +27,6 @@ export async function repairWalIndexHeader(
     writeSync(files.shm, copy, 0, copy.length, second ? 0 : walIndexHeaderBytes);
     return files.walIndex.header();
   } finally {
-    if (!held) files.unlock('write');
+    files.unlock('write', 1, 'repair');
   }
 }

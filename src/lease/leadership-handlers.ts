@@ -12,8 +12,8 @@ export type LeadershipHandlers = {
   isConnected(): boolean;
   /** Makes this node the primary. Rejects when it cannot be; the lease is given up then. */
   lead(term: Term): Promise<void>;
-  /** Keeps the app from writing, whatever it takes. */
-  fence(): Promise<void>;
+  /** Keeps the app from writing, whatever it takes, until `signal` aborts. */
+  fence(signal: AbortSignal): Promise<void>;
   unfence(): Promise<void>;
   /** Makes this node a replica, of nobody while nobody is known to lead. Never rejects. */
   follow(primary: LeaseHolder | undefined, epoch: number): Promise<void>;

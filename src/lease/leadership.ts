@@ -285,7 +285,7 @@ export class Leadership {
         this.#record = current;
         handlers.written(current);
       },
-      fence: () => handlers.fence(),
+      fence: (signal) => handlers.fence(signal),
       unfence: () => handlers.unfence(),
       notice: (message, fields) => handlers.notice(message, fields),
     });
@@ -306,7 +306,7 @@ export class Leadership {
         handlers.notice('this node does not lead any more: its lease ended', { epoch: term.epoch });
     } catch (error) {
       handlers.notice('this node could not lead; the lease is given up', { reason: messageOf(error) });
-      await this.#handlers.fence();
+      await this.#handlers.fence(this.#stopping.signal);
       // Once the hold is another's to take, giving it up would take it from that one.
       if (!this.#handover)
         await term.release({ ...this.#currentRecord(), holder: null, standby: null }, this.#timeout());

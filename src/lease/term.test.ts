@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { bootClockMs } from '../base/clock.ts';
 import { SkeinError } from '../base/errors.ts';
@@ -17,7 +18,10 @@ function recordOf(epoch: number, node: string): LeaseRecord {
 }
 
 /** A term on a real lease, whose store the test can make fail. */
-async function begin(t: TestContext, letsGo: Promise<void> = Promise.resolve()) {
+async function begin(
+  t: TestContext,
+  letsGo: (signal: AbortSignal) => Promise<unknown> = async () => undefined,
+) {
   const directory = temporaryDirectory(t);
   const lease = new FileLease({ directory, ttlMs });
   const other = new FileLease({ directory, ttlMs });
@@ -50,10 +54,10 @@ async function begin(t: TestContext, letsGo: Promise<void> = Promise.resolve()) 
   const term: Term = new Term(failing, token, 1, beganMs, {
     record: () => recordOf(1, 'one'),
     written: () => told.push('written'),
-    fence: async () => {
+    fence: async (signal) => {
       told.push('fence');
       fenced.resolve(term.isValid);
-      await letsGo;
+      await letsGo(signal);
     },
     unfence: async () => {
       told.push('unfence');
@@ -131,22 +135,32 @@ test('a write of the record that is under way is waited for before the hold is h
   assert.equal((await other.read(never)).record?.epoch, 1);
 });
 
-test('renewals go on while a writer does not let go of what is to be fenced', async (t) => {
-  const letGo = Promise.withResolvers<void>();
-  const { term, store, told, fenced, unfenced } = await begin(t, letGo.promise);
+test('a writer that does not let go of what is to be fenced neither keeps the hold from being renewed nor stays the reason', async (t) => {
+  let writers = 1;
+  const { term, store, told, fenced, unfenced } = await begin(t, async (signal) => {
+    if (writers > 0) await once(signal, 'abort');
+  });
   store.isDown = true;
   const running = term.run();
   await fenced;
   store.isDown = false;
-  const before = told.length;
-  const untilMs = bootClockMs() + 2 * ttlMs;
-  while (bootClockMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.ok(term.isValid, 'it was renewed beside the fencing');
-  assert.ok(!told.includes('unfence'));
-  assert.ok(told.slice(before).filter((line) => line === 'written').length >= 2);
-  letGo.resolve();
   await unfenced;
+  assert.ok(term.isValid);
+  const before = told.filter((line) => line === 'written').length;
+  const untilMs = bootClockMs() + ttlMs;
+  while (bootClockMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(told.filter((line) => line === 'written').length > before);
+  assert.equal(told.filter((line) => line === 'fence').length, 1);
+  writers = 0;
   term.lose();
+  assert.equal(await running, 'lost');
+});
+
+test('what is lost is fenced, however it came to be lost', async (t) => {
+  const { term, fenced } = await begin(t);
+  const running = term.run();
+  term.lose();
+  assert.equal(await fenced, false, 'not valid any more');
   assert.equal(await running, 'lost');
 });
 

@@ -16,8 +16,8 @@ export type TermHandlers = {
   record(): LeaseRecord;
   /** This is what the store has. */
   written(record: LeaseRecord): void;
-  /** Begins to keep the app from writing. Resolves when nothing can be written any more. Never rejects. */
-  fence(): Promise<void>;
+  /** Begins to keep the app from writing. Resolves when nothing can be written any more, or when `signal` aborts. Never rejects. */
+  fence(signal: AbortSignal): Promise<void>;
   /** The hold was renewed after all. Never rejects. */
   unfence(): Promise<void>;
   notice(message: string, fields: Record<string, unknown>): void;
@@ -40,7 +40,7 @@ export class Term {
   #validUntilMs: number;
   #end: TermEnd | undefined;
   #wake = new AbortController();
-  #fencing: Promise<void> | undefined;
+  #fencing: { readonly isOver: Promise<void>; readonly cancel: AbortController } | undefined;
   /** Waits for the fencing to be done, to take it back. */
   #opening: Promise<void> | undefined;
   #renewing: Promise<boolean> | undefined;
@@ -83,7 +83,9 @@ export class Term {
       if (!this.isValid) this.#end ??= 'lost';
     }
     clearInterval(watch);
-    await this.#fencing;
+    // Whoever is still about to begin to lead lets nothing through from here on.
+    if (this.#end === 'lost') this.#fence();
+    await this.#fencing?.isOver;
     return this.#end;
   }
 
@@ -138,16 +140,24 @@ export class Term {
     this.#renewing = undefined;
     if (!isHeld) this.#end ??= 'lost';
     // Beside the renewals, which must not wait for a writer that does not let go.
-    if (this.#fencing && !this.#isNearEnd) this.#opening ??= this.#open(this.#fencing);
+    if (this.#fencing && !this.#isNearEnd) this.#opening ??= this.#open();
   }
 
-  /** Lets the app write again when it is fenced for certain, unless the end is near once more. Never rejects. */
-  async #open(fencing: Promise<void>): Promise<void> {
-    await fencing;
+  /** Ends the fencing, also one that waits for a writer, and lets the app write again. Never rejects. */
+  async #open(): Promise<void> {
+    const fencing = this.#fencing;
+    fencing?.cancel.abort();
+    await fencing?.isOver;
     this.#opening = undefined;
     if (!this.isValid || this.#isNearEnd) return;
     this.#fencing = undefined;
     await this.#handlers.unfence();
+  }
+
+  #fence(): void {
+    if (this.#fencing && !this.#fencing.cancel.signal.aborted) return;
+    const cancel = new AbortController();
+    this.#fencing = { isOver: this.#handlers.fence(cancel.signal), cancel };
   }
 
   get #isNearEnd(): boolean {
@@ -190,7 +200,7 @@ export class Term {
   /** Runs at once when the process was stopped for a while, and soon after the machine slept. */
   #watch(): void {
     if (isDisabled('fencing')) return;
-    if (this.#isNearEnd) this.#fencing ??= this.#handlers.fence();
+    if (this.#isNearEnd) this.#fence();
     if (!this.isValid) this.lose();
   }
 }

@@ -11,6 +11,8 @@ export const shipTimeoutMs = 3_000;
 export type HandoffParts = {
   readonly primary: PrimaryReplication;
   readonly leadership: Leadership;
+  /** This node is being stopped. */
+  readonly signal: AbortSignal;
   /** Whether this node still is the primary that is fenced for the handoff. */
   isFenced(): boolean;
 };
@@ -38,7 +40,7 @@ export function targetOf(primary: PrimaryReplication, node: string | undefined):
 export async function handTo(target: KnownReplica, parts: HandoffParts): Promise<void> {
   const { primary, leadership } = parts;
   const { node, region, url } = target;
-  const held = await primary.fence(fenceTimeoutMs);
+  const held = await primary.fence(fenceTimeoutMs, parts.signal);
   if (held.length > 0) {
     throw new SkeinError(
       'DATABASE_BUSY',

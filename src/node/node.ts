@@ -162,6 +162,7 @@ export class Node {
       rollForward: directory.machineWentDown,
       node: this.#config.node.name,
       nodeId: randomBytes(8).readBigUInt64BE(),
+      chainBase: () => chainBaseOf(this.#leadership?.epoch ?? 0),
       recycleFrames,
       notice: this.#output.log.notice,
       warn: this.#output.log.warn,
@@ -300,6 +301,11 @@ export class Node {
     if (part !== undefined) return part;
     throw new SkeinError('DATABASE_BUSY', 'The node is still starting. Try again in a moment.');
   }
+}
+
+/** No chain of an earlier epoch has come so far, unless by more than four thousand million transactions in an epoch. */
+function chainBaseOf(epoch: number): number {
+  return Math.min(Math.max(0, epoch - 1) * 2 ** 32, 2 ** 52);
 }
 
 function fixedRoleOf(primary: string | undefined, advertise: string): 'primary' | 'replica' {

@@ -34,7 +34,7 @@ export class PrimaryReplication implements Replication {
   readonly #node: string;
   readonly #inherited: DurabilityParts['inherited'];
   /** Databases that were deleted: what waits for the lease record not to name them any more. */
-  readonly #leaving = new Map<string, () => void>();
+  readonly #leaving = new Map<string, (isRecorded: boolean) => void>();
   #durability: Durability | undefined;
   #isOver = false;
   #isEnding = false;
@@ -69,7 +69,10 @@ export class PrimaryReplication implements Replication {
     });
     this.#set.addListener({
       added: (database) => this.#listenTo(database),
-      dropped: () => this.#progressed(),
+      dropped: () => {
+        this.#progressed();
+        return true;
+      },
     });
   }
 
@@ -86,8 +89,8 @@ export class PrimaryReplication implements Replication {
   }
 
   /** Keeps the app from writing. Returns the databases of which a writer did not let go within `timeoutMs`. */
-  fence(timeoutMs: number): Promise<string[]> {
-    return this.#set.fence(timeoutMs);
+  fence(timeoutMs: number, signal: AbortSignal): Promise<string[]> {
+    return this.#set.fence(timeoutMs, signal);
   }
 
   unfence(): void {
@@ -142,15 +145,15 @@ export class PrimaryReplication implements Replication {
   /** Tells a replica that it leads now. Throws `NO_CANDIDATE` when it is not connected any more. */
   handTo(node: string, token: LeaseToken, record: LeaseRecord): void {
     const session = this.#server.replicas().find((replica) => replica.node === node);
-    if (!session) throw new SkeinError('NO_CANDIDATE', `The link to ${node} has ended. Try again.`);
-    session.lead(token, encodeRecord(record));
+    if (session?.lead(token, encodeRecord(record))) return;
+    throw new SkeinError('NO_CANDIDATE', `The link to ${node} has ended. Try again.`);
   }
 
   /** The record is in the store: with a new standby in it, more may be durable than a moment ago. */
   written(record: LeaseRecord): void {
     this.#durability?.written(record);
     for (const [name, resolve] of this.#leaving) {
-      if (!(name in record.positions) && !(name in record.safe.positions)) resolve();
+      if (!(name in record.positions) && !(name in record.safe.positions)) resolve(true);
     }
     this.#progressed();
   }
@@ -275,24 +278,34 @@ export class PrimaryReplication implements Replication {
       isValid: () => this.#term.isValid,
       write: () => this.#term.write(),
     });
-    this.#standbyCheck = setInterval(() => this.#durability?.check(), standbyCheckMs);
+    this.#standbyCheck = setInterval(() => {
+      this.#durability?.check();
+      if (!this.#term.isValid) this.#keepRecorded();
+    }, standbyCheckMs);
   }
 
   #end(): void {
     clearInterval(this.#housekeeping);
     clearInterval(this.#standbyCheck);
     this.#isEnding = true;
-    for (const resolve of this.#leaving.values()) resolve();
+    this.#keepRecorded();
   }
 
-  /** Resolves when the lease record does not name the database any more, or when this node ceases to lead. */
-  async #unrecord(name: string): Promise<void> {
-    if (this.#isEnding) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
+  /** The record may name what was deleted, and will not be written any more: replicas keep theirs, for one of them to lead with. */
+  #keepRecorded(): void {
+    for (const resolve of this.#leaving.values()) resolve(false);
+  }
+
+  /** True when the lease record does not name the database any more; false when this node ceases to lead before. */
+  async #unrecord(name: string): Promise<boolean> {
+    this.#server.halt(name);
+    if (this.#isEnding || !this.#term.isValid) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#leaving.set(name, resolve);
     this.#durability?.forget(name);
-    await promise;
+    const isRecorded = await promise;
     this.#leaving.delete(name);
+    return isRecorded;
   }
 
   #database(name: string): PrimaryDatabase | undefined {

@@ -57,6 +57,7 @@ export class ReplicaReplication implements Replication {
   readonly #firstSync = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #isOver = false;
+  #isResting = false;
   #isOpeningMissing = false;
   #tick: NodeJS.Timeout | undefined;
   #alone: NodeJS.Timeout | undefined;
@@ -114,8 +115,16 @@ export class ReplicaReplication implements Replication {
 
   /** Gives up the databases for this node to lead with. Rejects as `ReplicaSet.rest` does; it goes on then, without a primary. */
   async rest(): Promise<RestingDatabase[]> {
-    await this.follow(undefined);
-    const resting = await this.#set.rest();
+    // First: nothing is opened any more that would be nobody's afterwards.
+    this.#isResting = true;
+    let resting: RestingDatabase[];
+    try {
+      await this.follow(undefined);
+      resting = await this.#set.rest();
+    } catch (error) {
+      this.#isResting = false;
+      throw error;
+    }
     this.#isOver = true;
     this.#progressed();
     this.#end();
@@ -139,6 +148,12 @@ export class ReplicaReplication implements Replication {
     }));
   }
 
+  /** What this node could lead with, by name. */
+  positionsInPlace(): Map<string, Position> {
+    const inPlace = this.#set.all().filter((database) => database.isInPlace);
+    return new Map(inPlace.map(({ name, position }) => [name, position]));
+  }
+
   replicas(): [] {
     return [];
   }
@@ -153,6 +168,10 @@ export class ReplicaReplication implements Replication {
     for (const { name, lagMs } of this.databases()) {
       if (lagMs === undefined || lagMs > stalledMs)
         problems.set(name, 'this node is not in step with the primary');
+    }
+    for (const { name, isInPlace } of this.#set.all()) {
+      if (!isInPlace)
+        problems.set(name, 'a program on this node removed or replaced the file: start the node again');
     }
     for (const [name, reason] of this.#set.problems()) problems.set(name, reason);
     return problems;
@@ -287,10 +306,10 @@ export class ReplicaReplication implements Replication {
     this.#handlers.lagChanged(this.#lagMs());
     for (const database of this.#set.all()) database.parts.log.enforceLimits(undefined);
     // A primary sends what is missing; without one, this node may have to lead with it.
-    if (this.#client || this.#isOpeningMissing) return;
+    if (this.#client || this.#isOpeningMissing || this.#isResting) return;
     this.#isOpeningMissing = true;
     this.#following = this.#following
-      .then(() => (this.#client || this.#isOver ? undefined : this.#set.openMissing()))
+      .then(() => (this.#client || this.#isResting ? undefined : this.#set.openMissing()))
       .finally(() => {
         this.#isOpeningMissing = false;
       });

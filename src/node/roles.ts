@@ -8,7 +8,7 @@ import type { LeadershipHandlers, Member } from '../lease/leadership-handlers.ts
 import type { LeaseHolder, LeaseRecord } from '../lease/lease-record.ts';
 import type { LineageFile } from '../lease/lineage-file.ts';
 import type { Term } from '../lease/term.ts';
-import { formatPosition } from '../ltx/position.ts';
+import { formatPosition, type Position } from '../ltx/position.ts';
 import type { SupervisorRole } from '../supervisor/supervisor.ts';
 import { handTo, shipTimeoutMs, targetOf } from './handoff.ts';
 import { PrimaryReplication } from './primary-replication.ts';
@@ -19,6 +19,7 @@ const fenceTimeoutMs = 200;
 /** The same where a node starts, and nobody waits for the lease to end. */
 const patientFenceTimeoutMs = 10_000;
 const fenceRetryMs = 1_000;
+const never = new AbortController().signal;
 
 export type RolesParts = {
   readonly context: DatabaseContext;
@@ -107,8 +108,7 @@ export class Roles implements LeadershipHandlers {
 
   member(): Member {
     const { holder, candidate, isInPrimaryRegion, lineage, directory } = this.#parts;
-    const databases = this.#replication?.databases() ?? [];
-    const positions = databases.map(({ name, position }) => [name, formatPosition(position)] as const);
+    const positions = [...this.#positions()].map(([name, at]) => [name, formatPosition(at)] as const);
     const { epoch } = lineage.lineage;
     const isWhole = !directory.machineWentDown || this.#isWholeAgain;
     return {
@@ -119,6 +119,12 @@ export class Roles implements LeadershipHandlers {
       epoch,
       positions: Object.fromEntries(positions),
     };
+  }
+
+  #positions(): ReadonlyMap<string, Position> {
+    const replication = this.#replication;
+    if (replication?.role === 'replica') return replication.positionsInPlace();
+    return new Map(replication?.databases().map(({ name, position }) => [name, position]));
   }
 
   isConnected(): boolean {
@@ -197,23 +203,25 @@ export class Roles implements LeadershipHandlers {
   }
 
   /** Whatever it takes: a writer that does not let go in time is killed. Never rejects. */
-  async fence(): Promise<void> {
+  async fence(signal: AbortSignal): Promise<void> {
     this.#fences.add('term');
     const primary = this.#replication;
-    if (primary?.role === 'primary') await this.#fenceBy(primary);
+    if (primary?.role === 'primary') await this.#fenceBy(primary, signal);
   }
 
-  async #fenceBy(primary: PrimaryReplication): Promise<void> {
+  async #fenceBy(primary: PrimaryReplication, signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, this.#stopping.signal]);
     this.#parts.kill('primary');
-    let held = await primary.fence(fenceTimeoutMs);
+    let held = await primary.fence(fenceTimeoutMs, either);
+    if (either.aborted) return;
     if (held.length > 0) {
       this.#parts.context.warn('a writer does not let go before the lease ends: the app is killed', {
         databases: held.join(', '),
       });
       this.#parts.kill('all');
     }
-    while (held.length > 0 && !this.#stopping.signal.aborted) {
-      held = await primary.fence(fenceRetryMs);
+    while (held.length > 0 && !either.aborted) {
+      held = await primary.fence(fenceRetryMs, either);
       if (held.length > 0)
         this.#parts.context.warn('a program that is not the app writes on although this node does not lead', {
           databases: held.join(', '),
@@ -239,7 +247,7 @@ export class Roles implements LeadershipHandlers {
     this.#isLeading = false;
     if (primary?.role === 'primary') {
       this.#fences.add('change');
-      await this.#fenceBy(primary);
+      await this.#fenceBy(primary, this.#stopping.signal);
       if (this.#stopping.signal.aborted) return;
       this.#becomeReplica(await primary.rest());
       try {
@@ -289,6 +297,7 @@ export class Roles implements LeadershipHandlers {
       await handTo(target, {
         primary,
         leadership: this.#parts.leadership(),
+        signal: this.#stopping.signal,
         isFenced: () => this.#replication === primary && this.#fences.has('handoff'),
       });
       return target.node;
@@ -312,7 +321,7 @@ export class Roles implements LeadershipHandlers {
     if (primary?.role !== 'primary') return true;
     this.#fences.add('stop');
     // A program that is not the app could still write.
-    const held = this.#parts.fixedRole === undefined ? await primary.fence(fenceTimeoutMs) : [];
+    const held = this.#parts.fixedRole === undefined ? await primary.fence(fenceTimeoutMs, never) : [];
     await primary.capture();
     if (primary.replicas().some(({ connected, candidate }) => connected && candidate)) {
       await primary.shipped(shipTimeoutMs);
@@ -338,7 +347,7 @@ export class Roles implements LeadershipHandlers {
   }
 
   async #requireFenced(set: PrimarySet): Promise<void> {
-    const held = await set.fence(patientFenceTimeoutMs);
+    const held = await set.fence(patientFenceTimeoutMs, this.#stopping.signal);
     if (held.length === 0) return;
     throw new SkeinError(
       'DATABASE_BUSY',

@@ -45,6 +45,9 @@ export function requireSqlite(path: string, name: string): void {
   }
 }
 
+/** Parts of this process that may need one lock at the same time, without knowing of each other. */
+export type LockUser = 'node' | 'fence' | 'recycle' | 'repair';
+
 /** What the name in the directory leads to, seen from the file that is held open. */
 export type Place = 'here' | 'gone' | 'replaced';
 
@@ -88,7 +91,8 @@ export class DatabaseFiles {
   readonly walIndex: WalIndexReader;
   readonly pageSize: number;
   readonly #locks: ByteLocks;
-  readonly #held = new Set<keyof typeof shmLock>();
+  /** By lock: who in this process has it. It is given back when the last of them does. */
+  readonly #held = new Map<keyof typeof shmLock, Set<LockUser>>();
   #closed = false;
 
   /**
@@ -148,22 +152,26 @@ export class DatabaseFiles {
     return fstatSync(this.wal).size;
   }
 
-  /** False when another holds it, and once the files are closed. */
-  tryLock(lock: keyof typeof shmLock, length = 1): boolean {
+  /** False when another process holds it, and once the files are closed. One user may take it again. */
+  tryLock(lock: keyof typeof shmLock, length = 1, user: LockUser = 'node'): boolean {
     // The descriptor's number may be another file's by now.
-    if (this.#closed) return false;
-    const taken = this.#locks.tryExclusive(this.shm, shmLock[lock], length);
-    if (taken) this.#held.add(lock);
-    return taken;
+    if (this.#closed || !this.#locks.tryExclusive(this.shm, shmLock[lock], length)) return false;
+    const users = this.#held.get(lock);
+    if (users) users.add(user);
+    else this.#held.set(lock, new Set([user]));
+    return true;
   }
 
-  unlock(lock: keyof typeof shmLock, length = 1): void {
-    if (this.#closed) return;
-    this.#locks.unlock(this.shm, shmLock[lock], length);
+  /** Ends the user's hold. Nothing is free while another has it. */
+  unlock(lock: keyof typeof shmLock, length = 1, user: LockUser = 'node'): void {
+    const users = this.#held.get(lock);
+    users?.delete(user);
+    if (this.#closed || (users && users.size > 0)) return;
     this.#held.delete(lock);
+    this.#locks.unlock(this.shm, shmLock[lock], length);
   }
 
-  /** Whether the lock was taken here. Taking it again succeeds, and one `unlock` ends both. */
+  /** Whether the lock was taken here, by whomever. */
   holds(lock: keyof typeof shmLock): boolean {
     return this.#held.has(lock);
   }

@@ -92,9 +92,11 @@ export class ReplicaSession {
     return this.#hello !== undefined;
   }
 
-  /** Tells the replica that the lease is its own now. */
-  lead(token: string, record: string): void {
+  /** Tells the replica that the lease is its own now. False when the link has ended. */
+  lead(token: string, record: string): boolean {
+    if (!this.#sender.isOpen) return false;
     this.#send({ type: 'lead', token, record });
+    return true;
   }
 
   /** The last transaction sent of a database; undefined when none is being sent. */
@@ -134,6 +136,11 @@ export class ReplicaSession {
       });
       this.#socket.terminate();
     });
+  }
+
+  /** Sends no more of a database that was deleted, which the replica keeps until `drop`. */
+  halt(name: string): void {
+    this.#feeds.get(name)?.stop();
   }
 
   drop(name: string): void {

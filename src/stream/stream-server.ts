@@ -58,6 +58,7 @@ export class StreamServer {
       },
       dropped: (name) => {
         for (const session of this.#sessions) session.drop(name);
+        return true;
       },
     });
   }
@@ -92,6 +93,11 @@ export class StreamServer {
         sent.length > 0 ? sent.reduce((least, value) => (value < least ? value : least)) : undefined,
       );
     }
+  }
+
+  /** Sends no more of a database that was deleted; replicas keep it until they are told to drop it. */
+  halt(name: string): void {
+    for (const session of this.#sessions) session.halt(name);
   }
 
   /** Tells every replica how things stand, without waiting for the next time. */
