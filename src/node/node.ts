@@ -20,9 +20,11 @@ import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
+import { Promotion } from './promotion.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
 import type { Replication } from './replication.ts';
 import { Roles, type RolesParts } from './roles.ts';
+import { Startup } from './startup.ts';
 import { statusOf } from './status-route.ts';
 import { WaitRoute } from './wait-route.ts';
 
@@ -40,6 +42,8 @@ export class Node {
   readonly #config: Config;
   readonly #output: NodeOutput;
   readonly #supervisor: Supervisor;
+  readonly #promotion: Promotion;
+  readonly #startup: Startup;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
   readonly #checkpointer = new Checkpointer();
@@ -59,12 +63,24 @@ export class Node {
     this.#supervisor = new Supervisor({
       processes: config.processes,
       environment: appEnvironment(config, process.env),
-      workingDirectory: config.sources.length > 0 ? dirname(config.sources[0]) : process.cwd(),
+      workingDirectory: workingDirectoryOf(config),
       killSignal: config.killSignal,
       killTimeoutMs: config.killTimeoutMs,
       output: (name, line) => output.process(name, line),
       event: output.log.notice,
-      exitWithMain: config.processes[0]?.argv !== undefined,
+      exitWithMain: config.processes.length === 1 && config.processes[0]?.argv !== undefined,
+    });
+    this.#promotion = new Promotion(
+      config,
+      () => this.#require(this.#roles),
+      () => this.#require(this.#leadership),
+    );
+    this.#startup = new Startup({
+      config,
+      supervisor: this.#supervisor,
+      stopping: this.#stopping.signal,
+      promote: (signal) => this.#promotion.promote(false, signal),
+      warn: output.log.warn,
     });
     const { listen, secret } = config.node;
     this.#api = new ApiServer({
@@ -104,6 +120,7 @@ export class Node {
       api: config.node.advertise,
       directory: config.database.dir,
     });
+    if (config.litefs) log.notice(`config file read from ${config.sources[0]}`);
     if (config.sections.length > 0)
       log.notice('accepted without effect so far', { sections: config.sections.join(', ') });
     await this.#createRoles(this.#directory);
@@ -190,7 +207,8 @@ export class Node {
       changed: (role) => this.#changedTo(role),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
-      processes: (role) => this.#supervisor.setRole(role),
+      waitsForSync: this.#config.litefs?.skipSync !== true,
+      processes: (role) => this.#startup.setRole(role),
       kill: (which) => this.#supervisor.kill(which),
     });
     const leadership = new Leadership(await openLease(this.#config), lineage, roles);
@@ -239,6 +257,7 @@ export class Node {
       this.#config,
       () => this.#require(this.#roles),
       () => this.#require(this.#leadership),
+      this.#promotion,
     );
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
@@ -300,6 +319,11 @@ export class Node {
     if (part !== undefined) return part;
     throw new SkeinError('DATABASE_BUSY', 'The node is still starting. Try again in a moment.');
   }
+}
+
+/** A command of a file is run where the file is; those of a litefs.yml, which is often in /etc, where the node was started. */
+function workingDirectoryOf({ sources: [file], litefs }: Config): string {
+  return file === undefined || litefs !== undefined ? process.cwd() : dirname(file);
 }
 
 function fixedRoleOf(primary: string | undefined, advertise: string): 'primary' | 'replica' {

@@ -31,6 +31,8 @@ export type RolesParts = {
   readonly isInPrimaryRegion: boolean;
   /** The role of a node that never changes it; undefined with a lease that candidates take turns in. */
   readonly fixedRole: 'primary' | 'replica' | undefined;
+  /** Whether the app's processes start only when this node first holds all that the primary has. */
+  readonly waitsForSync: boolean;
   readonly handlers: Pick<
     ReplicaReplicationHandlers,
     'transaction' | 'primaryChanged' | 'lagChanged' | 'refused'
@@ -100,7 +102,8 @@ export class Roles implements LeadershipHandlers {
     lineage.update({ role: 'replica' });
     directory.markStarted();
     // Only then does the app find what it expects.
-    void replica.synced.then(() => {
+    const synced = this.#parts.waitsForSync ? replica.synced : Promise.resolve();
+    void synced.then(() => {
       if (this.#replication === replica) this.#start('replica');
     });
   }
