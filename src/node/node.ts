@@ -16,6 +16,8 @@ import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
+import { liteFsClusterIdOf, liteFsIdOf } from './litefs-identity.ts';
+import { isLiteFsRequest, LiteFsRoutes } from './litefs-routes.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
@@ -86,6 +88,10 @@ export class Node {
     this.#api = new ApiServer({
       listen,
       secret,
+      headers: {
+        'Litefs-Id': liteFsIdOf(config.app, config.node.name),
+        'Litefs-Cluster-Id': liteFsClusterIdOf(config.app),
+      },
       routes: this.#routes(),
       upgrade: (request, socket, head) => {
         if (this.#replication) this.#replication.accept(request, socket, head);
@@ -259,6 +265,7 @@ export class Node {
       () => this.#require(this.#leadership),
       this.#promotion,
     );
+    const litefs = new LiteFsRoutes(this.#config, () => this.#require(this.#roles), this.#promotion);
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -289,8 +296,12 @@ export class Node {
       ],
       ['POST /wait', (call) => wait.answer(call)],
       ['GET /leadership', (call) => leading.report(call)],
-      ['POST /handoff', (call) => leading.handOff(call)],
-      ['POST /promote', (call) => leading.promote(call)],
+      ['POST /handoff', (call) => (call.query.has('nodeID') ? litefs.handOff(call) : leading.handOff(call))],
+      [
+        'POST /promote',
+        (call) => (isLiteFsRequest(call.request) ? litefs.promote(call) : leading.promote(call)),
+      ],
+      ['GET /info', (call) => litefs.info(call)],
       ['GET /export', (call) => exporting.answer(call)],
       ['POST /import', (call) => importing.answer(call)],
     ]);
