@@ -51,6 +51,20 @@ export function endOf(index: WalIndexHeader, commit: number): CaptureStart {
   return { frame: index.maxFrame, salt1: index.salt1, salt2: index.salt2, change: index.change, commit };
 }
 
+/** A capture that begins after all that is committed now, which is at the log's end. The caller holds WRITE and CKPT. */
+export function captureFromHere(
+  files: DatabaseFiles,
+  checksums: PageChecksums,
+  log: Log,
+  nodeId: bigint,
+): Capture {
+  const index = files.walIndex.header();
+  assert(index, 'the holder of WRITE always finds a settled wal-index');
+  const capture = new Capture(files, checksums, log, nodeId, endOf(index, checksums.commit), false);
+  capture.judgeRestart();
+  return capture;
+}
+
 /**
  * Turns what the app has committed since the last run into one LTX file in the log. Runs only while CKPT is held (or
  * WRITE, with all captured): no frame can vanish before it was read here. One run at a time.

@@ -5,9 +5,10 @@ import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
 import { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
-import { Capture, type CapturedBatch, endOf } from './capture.ts';
+import { Capture, type CapturedBatch, captureFromHere, endOf } from './capture.ts';
 import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
+import { applyForeign } from './foreign-transaction.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { Pins } from './pins.ts';
@@ -45,6 +46,8 @@ export class PrimaryDatabase {
   #recycleFromFrame = 0;
   /** No program may write: WRITE is held, or about to be. */
   #isFenced = false;
+  /** The same for a node that writes in this one's place. */
+  #isHalted = false;
   /** A recycle holds WRITE, or is about to. It is one lock, which whoever is last gives back. */
   #recycleHoldsWrite = false;
   #closed = false;
@@ -102,10 +105,7 @@ export class PrimaryDatabase {
       if (log.find(position)) log.truncateAfter(position);
       else log.reset({ txid: txid(log.tail.txid + 1), checksum: checksums.checksum });
     }
-    const index = files.walIndex.header();
-    assert(index, 'the holder of WRITE always finds a settled wal-index');
-    const capture = new Capture(files, checksums, log, context.nodeId, endOf(index, checksums.commit), false);
-    capture.judgeRestart();
+    const capture = captureFromHere(files, checksums, log, context.nodeId);
     const database = new PrimaryDatabase(context, parts, files, checksums, capture);
     database.#isFenced = true;
     return database;
@@ -185,7 +185,8 @@ export class PrimaryDatabase {
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
   recycleIfDue(): void {
-    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken || this.#isFenced) return;
+    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken) return;
+    if (this.#isFenced || this.#isHalted) return;
     if (this.walFrames < this.#recycleFromFrame || this.#capture.isRestartAllowed) return;
     this.#recycling = this.#recycle().finally(() => {
       this.#recycling = undefined;
@@ -206,6 +207,45 @@ export class PrimaryDatabase {
   unfence(): void {
     this.#isFenced = false;
     this.#giveWriteBack();
+  }
+
+  /**
+   * Keeps every program from writing until `resume`, whatever fences come and go: another node writes the next transactions.
+   * False when a writer did not let go within `timeoutMs`; all is as before then.
+   */
+  async halt(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    assert(!this.#isHalted, 'a database is halted once');
+    this.#isHalted = true;
+    if (await waitForLock(this.files, 'write', timeoutMs, signal)) return true;
+    await this.resume();
+    return false;
+  }
+
+  /** Ends `halt`, when what is being applied is done. */
+  resume(): Promise<void> {
+    return this.#serial.run(async () => {
+      this.#isHalted = false;
+      this.#giveWriteBack();
+    });
+  }
+
+  /**
+   * Takes the transactions of another node, an LTX file that follows what is here. The database is halted. Rejects with
+   * `LTX_INVALID`, `POSITION_MISMATCH`, `LEASE_LOST`, `DATABASE_BUSY` or the system's error; nothing has changed then.
+   */
+  take(chunks: AsyncIterable<Uint8Array>): Promise<Position> {
+    return this.#serial.run(async () => {
+      if (this.#closed || this.#isFenced || !this.#isHalted)
+        throw new SkeinError('LEASE_LOST', `${this.name} is not halted on this node any more.`);
+      await this.#captureNow();
+      if (!this.files.holds('checkpoint') || !this.#capture.isAtEnd)
+        throw new SkeinError('DATABASE_BUSY', `A program runs a checkpoint of ${this.name}. Try again.`);
+      const batch = await applyForeign(this.files, this.#checksums, this.parts.log, chunks);
+      this.#capture = captureFromHere(this.files, this.#checksums, this.parts.log, this.#context.nodeId);
+      for (const listener of this.#listeners) listener.advanced(batch);
+      this.parts.positionFile.write(this.position);
+      return this.position;
+    });
   }
 
   /**
@@ -253,7 +293,8 @@ export class PrimaryDatabase {
   }
 
   #giveWriteBack(): void {
-    if (!this.#isFenced && !this.#recycleHoldsWrite && !this.#closed) this.files.unlock('write');
+    const isWanted = this.#isFenced || this.#isHalted || this.#recycleHoldsWrite;
+    if (!isWanted && !this.#closed) this.files.unlock('write');
   }
 
   #requireOpen(): void {

@@ -14,6 +14,9 @@ import { type ApiRoute, ApiServer, sendJson } from './api-server.ts';
 import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
+import { HaltLockRoute } from './halt-lock-route.ts';
+import { HaltLocks } from './halt-locks.ts';
+import { HaltRoutes } from './halt-routes.ts';
 import { ImportRoute } from './import-route.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
 import { liteFsClusterIdOf, liteFsIdOf } from './litefs-identity.ts';
@@ -265,6 +268,18 @@ export class Node {
       () => this.#require(this.#leadership),
       this.#promotion,
     );
+    const halts = new HaltLocks({
+      database: async (name) => this.#requirePrimary().writable(name),
+      hidden: () => directory().hidden,
+      warn: this.#output.log.warn,
+    });
+    const halting = new HaltRoutes(halts, liteFsIdOf(this.#config.app, this.#config.node.name));
+    const haltLock = new HaltLockRoute({
+      config: this.#config,
+      replication,
+      hidden: () => directory().hidden,
+      warn: this.#output.log.warn,
+    });
     const litefs = new LiteFsRoutes(this.#config, () => this.#require(this.#roles), this.#promotion);
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
@@ -302,6 +317,10 @@ export class Node {
         (call) => (isLiteFsRequest(call.request) ? litefs.promote(call) : leading.promote(call)),
       ],
       ['GET /info', (call) => litefs.info(call)],
+      ['POST /halt', (call) => halting.halt(call)],
+      ['DELETE /halt', (call) => halting.release(call)],
+      ['POST /tx', (call) => halting.take(call)],
+      ['POST /halt-lock', (call) => haltLock.answer(call)],
       ['GET /export', (call) => exporting.answer(call)],
       ['POST /import', (call) => importing.answer(call)],
     ]);
@@ -324,6 +343,13 @@ export class Node {
     const connected = replication.role === 'primary' || replication.primary() !== undefined;
     const healthy = this.#started && connected && Object.keys(problems).length === 0;
     sendJson(response, healthy ? 200 : 503, { healthy, started: this.#started, connected, problems });
+  }
+
+  /** Throws `NOT_PRIMARY` unless the app may write here. */
+  #requirePrimary(): PrimaryReplication {
+    const roles = this.#require(this.#roles);
+    if (roles.replication?.role === 'primary' && !roles.isFenced) return roles.replication;
+    throw new SkeinError('NOT_PRIMARY', 'This node only reads. Ask the primary for a halt lock.');
   }
 
   #require<T>(part: T | undefined): T {

@@ -139,6 +139,22 @@ export class ReplicaReplication implements Replication {
     }));
   }
 
+  /** Throws `DATABASE_NOT_FOUND`. */
+  replica(name: string): ReplicaDatabase {
+    return this.#database(name);
+  }
+
+  /** What a program of this node wrote under a halt lock is in the log. */
+  wrote(name: string): void {
+    const database = this.#set.get(name);
+    if (database) this.#appliedTo(database);
+  }
+
+  /** Has a database compared with the primary's: it may have what the primary has not. */
+  distrust(name: string): void {
+    this.#client?.resync(name);
+  }
+
   replicas(): [] {
     return [];
   }

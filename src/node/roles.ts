@@ -1,6 +1,7 @@
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
+import { LentMarks } from '../database/lent-database.ts';
 import { PrimarySet } from '../database/primary-set.ts';
 import type { RestingDatabase } from '../database/resting-database.ts';
 import type { Leadership } from '../lease/leadership.ts';
@@ -83,7 +84,8 @@ export class Roles implements LeadershipHandlers {
     // It leads in a moment, and has nobody to ask.
     if (fixedRole === 'primary') return;
     const replica = this.#createReplica();
-    if ((fixedRole ?? lineage.lineage.role) === 'replica') {
+    const marks = new LentMarks(directory.hidden);
+    if ((fixedRole ?? lineage.lineage.role) === 'replica' && !marks.areThere) {
       this.#replication = replica;
       await replica.start();
     } else {
@@ -97,6 +99,7 @@ export class Roles implements LeadershipHandlers {
         throw error;
       }
       replica.adopt(await set.rest(), false);
+      marks.clear();
       this.#replication = replica;
     }
     lineage.update({ role: 'replica' });
