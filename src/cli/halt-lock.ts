@@ -34,11 +34,14 @@ export async function holdHaltLock(
     const held = parse(client, (await lines.next()).value);
     say(`the halt lock on ${database} is held, at ${held.position}`);
     let isOver = false;
-    const next = lines.next().then(({ value }) => {
-      // Before its time: the lock was lost, or the node stops.
-      if (!isOver) lost.abort();
-      return value;
-    });
+    const next = lines.next().then(
+      ({ value }) => {
+        // Before its time: the lock was lost, or the node stops.
+        if (!isOver) lost.abort();
+        return value;
+      },
+      () => undefined,
+    );
     const code = await task(lost.signal);
     isOver = true;
     stream.end();

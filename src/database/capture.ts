@@ -135,9 +135,10 @@ export class Capture {
 
   /**
    * Captures all that is committed now; undefined when there is nothing new. Throws `DATABASE_BUSY`, `WAL_GAP`,
-   * `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
+   * `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again. `commitsKnown` is their number where
+   * SQLite has not counted them.
    */
-  async run(): Promise<CapturedBatch | undefined> {
+  async run(commitsKnown?: number): Promise<CapturedBatch | undefined> {
     const index = this.settledHeader() ?? (await repairWalIndexHeader(this.#files, writerTimeoutMs));
     if (!index) {
       throw new SkeinError(
@@ -155,7 +156,7 @@ export class Capture {
     if (index.maxFrame === 0) return undefined;
     if (index.maxFrame < frame)
       throw gap(this.#files.path, 'the WAL is shorter than what was captured of it');
-    const commits = this.#countCommits(index, frame);
+    const commits = commitsKnown ?? this.#countCommits(index, frame);
     const batch = await this.#capture(index, frame, commits);
     this.#start = endOf(index, index.pageCount);
     // With CKPT held nothing is moved any more: where all of it has been, the next writer may restart the WAL.

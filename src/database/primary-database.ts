@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
+import { failpoint } from '../base/failpoint.ts';
 import { Serial } from '../base/serial.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
@@ -8,7 +9,7 @@ import { PageSource } from '../sqlite/page-source.ts';
 import { Capture, type CapturedBatch, captureFromHere, endOf } from './capture.ts';
 import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
-import { applyForeign } from './foreign-transaction.ts';
+import { writeForeign } from './foreign-transaction.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { Pins } from './pins.ts';
@@ -240,10 +241,9 @@ export class PrimaryDatabase {
       await this.#captureNow();
       if (!this.files.holds('checkpoint') || !this.#capture.isAtEnd)
         throw new SkeinError('DATABASE_BUSY', `A program runs a checkpoint of ${this.name}. Try again.`);
-      const batch = await applyForeign(this.files, this.#checksums, this.parts.log, chunks);
-      this.#capture = captureFromHere(this.files, this.#checksums, this.parts.log, this.#context.nodeId);
-      for (const listener of this.#listeners) listener.advanced(batch);
-      this.parts.positionFile.write(this.position);
+      const commits = await writeForeign(this.files, this.#checksums, this.position, chunks);
+      failpoint('take:written');
+      await this.#captureNow(commits);
       return this.position;
     });
   }
@@ -302,10 +302,10 @@ export class PrimaryDatabase {
     throw new SkeinError('DATABASE_BUSY', `${this.name} is being closed. Try again in a moment.`);
   }
 
-  async #captureNow(): Promise<number> {
+  async #captureNow(commitsKnown?: number): Promise<number> {
     if (this.#closed) return 0;
     try {
-      const batch = await this.#capture.run();
+      const batch = await this.#capture.run(commitsKnown);
       if (!batch) return 0;
       for (const listener of this.#listeners) listener.advanced(batch);
       // Last: it may fail on a full disk, and the batch is in the log already.

@@ -1,4 +1,5 @@
 import { messageOf, SkeinError } from '../base/errors.ts';
+import { sleep } from '../base/sleep.ts';
 import type { Config } from '../config/config.ts';
 import { LentMarks } from '../database/lent-database.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
@@ -8,6 +9,9 @@ import { liteFsIdOf } from './litefs-identity.ts';
 import type { Notice } from './node-log.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
+
+/** How long a stop waits for programs to let go. */
+const settleTimeoutMs = 5_000;
 
 export type HaltLockParts = {
   readonly config: Config;
@@ -22,7 +26,7 @@ export type HaltLockParts = {
  */
 export class HaltLockRoute {
   readonly #parts: HaltLockParts;
-  readonly #held = new Set<string>();
+  readonly #held = new Map<string, Promise<unknown>>();
 
   constructor(parts: HaltLockParts) {
     this.#parts = parts;
@@ -42,10 +46,11 @@ export class HaltLockRoute {
         response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
       if (response.writable) response.write(`${JSON.stringify(line)}\n`);
     };
-    this.#held.add(name);
+    const held = (position: Position) => tell({ held: true, position: formatPosition(position) });
+    const holding = this.#hold(name, over.signal, held);
+    this.#held.set(name, holding);
     try {
-      const held = (position: Position) => tell({ held: true, position: formatPosition(position) });
-      const position = await this.#hold(name, over.signal, held);
+      const position = await holding;
       tell({ held: false, position: formatPosition(position) });
     } catch (error) {
       if (!response.headersSent || !(error instanceof SkeinError)) throw error;
@@ -55,6 +60,12 @@ export class HaltLockRoute {
       this.#held.delete(name);
     }
     response.end();
+  }
+
+  /** Resolves when no lock is held any more, or soon. Connections have ended by then. */
+  async settled(): Promise<void> {
+    const all = Promise.allSettled(this.#held.values());
+    if (this.#held.size > 0) await Promise.race([all, sleep(settleTimeoutMs)]);
   }
 
   async #hold(name: string, over: AbortSignal, held: (position: Position) => void): Promise<Position> {

@@ -11,7 +11,7 @@ import type { Notice } from './node-log.ts';
 
 /** LiteFS's own numbers. */
 const acquireTimeoutMs = 10_000;
-const ttlMs = 30_000;
+const ttlMs = Number(process.env.SKEIN_TEST_HALT_TTL_MS ?? 30_000);
 const retryMs = 20;
 
 export type HaltLocksParts = {

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { monotonicMs } from '../base/clock.ts';
 import { type ErrorCode, exitCodes, messageOf, SkeinError } from '../base/errors.ts';
+import { failpoint } from '../base/failpoint.ts';
 import type { CapturedBatch } from '../database/capture.ts';
 import type { LentDatabase, LentMarks } from '../database/lent-database.ts';
 import { formatPosition, type Position, parsePosition, positionsEqual } from '../ltx/position.ts';
@@ -53,11 +54,10 @@ export class HaltSession {
     const renewal = setInterval(() => void this.#renew(), renewMs);
     try {
       await this.#reach(position);
-      const { lost } = { lost: this.#lost.signal };
-      const batch = await this.#lend(position, AbortSignal.any([over, lost]), held, () =>
-        clearInterval(renewal),
-      );
+      const end = AbortSignal.any([over, this.#lost.signal]);
+      const batch = await this.#lend(position, end, held, () => clearInterval(renewal));
       if (batch === 'nothing') return position;
+      failpoint('halt:captured');
       this.#parts.replication.wrote(this.#parts.name);
       return await this.#send(batch);
     } finally {

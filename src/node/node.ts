@@ -55,6 +55,7 @@ export class Node {
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
   #directory: DataDirectory | undefined;
+  #haltLock: HaltLockRoute | undefined;
   #markers: MarkerFiles | undefined;
   #roles: Roles | undefined;
   #leadership: Leadership | undefined;
@@ -150,6 +151,8 @@ export class Node {
       () => this.#supervisor.stop(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
+      // What a program wrote under a halt lock is with the primary first, if that answers.
+      () => this.#haltLock?.settled(),
       // All that was written is at another node, if there is one, before that may lead.
       async () => {
         const isQuiet = (await this.#roles?.ship()) ?? true;
@@ -280,6 +283,7 @@ export class Node {
       hidden: () => directory().hidden,
       warn: this.#output.log.warn,
     });
+    this.#haltLock = haltLock;
     const litefs = new LiteFsRoutes(this.#config, () => this.#require(this.#roles), this.#promotion);
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
@@ -311,7 +315,13 @@ export class Node {
       ],
       ['POST /wait', (call) => wait.answer(call)],
       ['GET /leadership', (call) => leading.report(call)],
-      ['POST /handoff', (call) => (call.query.has('nodeID') ? litefs.handOff(call) : leading.handOff(call))],
+      [
+        'POST /handoff',
+        (call) => {
+          halts.requireNone();
+          return call.query.has('nodeID') ? litefs.handOff(call) : leading.handOff(call);
+        },
+      ],
       [
         'POST /promote',
         (call) => (isLiteFsRequest(call.request) ? litefs.promote(call) : leading.promote(call)),
