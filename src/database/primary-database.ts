@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
 import { Serial } from '../base/serial.ts';
+import { sleep } from '../base/sleep.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
 import { DatabaseFiles } from '../sqlite/database-files.ts';
@@ -212,12 +213,15 @@ export class PrimaryDatabase {
 
   /**
    * Keeps every program from writing until `resume`, whatever fences come and go: another node writes the next transactions.
-   * False when a writer did not let go within `timeoutMs`; all is as before then.
+   * False when a writer or a checkpoint did not let go in about `timeoutMs`; all is as before then.
    */
   async halt(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     assert(!this.#isHalted, 'a database is halted once');
     this.#isHalted = true;
-    if (await waitForLock(this.files, 'write', timeoutMs, signal)) return true;
+    const isHeld = await waitForLock(this.files, 'write', timeoutMs, signal);
+    // One that runs has given CKPT away, without which nothing can be written here.
+    if (this.#recycling) await Promise.race([this.#recycling, sleep(timeoutMs, signal)]);
+    if (isHeld && !this.#recycling && this.files.tryLock('checkpoint')) return true;
     await this.resume();
     return false;
   }
