@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { SkeinError } from '../base/errors.ts';
 import type { LiteFsConfig } from './config.ts';
+import { parseDurationMs } from './duration.ts';
 import { isLoopback, isWildcard, parseListenAddress } from './listen-address.ts';
 import { type LiteFsExec, readLiteFsExec } from './litefs-exec.ts';
 import type { LiteFsFile, LiteFsValue } from './litefs-file.ts';
@@ -45,7 +46,8 @@ class LiteFsGivensReader {
   read(): LiteFsGivens {
     for (const [name, { value, place }] of this.#file.values) {
       const key = liteFsKeys[name];
-      if (key?.becomes !== undefined && knownKeys.has(key.becomes)) this.#give(key.becomes, value, place);
+      if (key?.becomes !== undefined && this.#hasMeaning(name, key.becomes, value))
+        this.#give(key.becomes, value, place);
       else if (key?.becomes !== undefined || key?.without !== undefined) this.#sections.push(name);
     }
     const { FLY_APP_NAME, HOSTNAME } = this.#env;
@@ -67,6 +69,13 @@ class LiteFsGivensReader {
         promote: this.#isSet('lease.promote', false),
       },
     };
+  }
+
+  /** Without a target LiteFS has no proxy, whatever else is said of it. A time-out of 0 is none there; the door always has one. */
+  #hasMeaning(name: string, key: string, value: unknown): boolean {
+    if (!knownKeys.has(key)) return false;
+    if (name.endsWith('-timeout') && parseDurationMs(String(value)) === 0) return false;
+    return !name.startsWith('proxy.') || this.#file.values.has('proxy.target');
   }
 
   #give(key: string, value: unknown, place: string): void {

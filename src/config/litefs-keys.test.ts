@@ -6,7 +6,7 @@ import { liteFsKeys } from './litefs-keys.ts';
 
 test('docs/litefs.md says of every key of litefs.yml what it becomes, and of no other', () => {
   const page = readFileSync(fileURLToPath(new URL('../../docs/litefs.md', import.meta.url)), 'utf8');
-  const table = page.slice(page.indexOf('| key | here |'), page.indexOf('## One Consul for both'));
+  const table = page.slice(page.indexOf('| key | here |'), page.indexOf('### The proxy'));
   const first = [...table.matchAll(/^\| (`[^|]+) \|/gm)].map(([, cell = '']) => cell);
   const named = first.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name));
   assert.deepEqual(named.sort(), Object.keys(liteFsKeys).sort());
