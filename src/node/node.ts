@@ -14,13 +14,9 @@ import { type ApiRoute, ApiServer, sendJson } from './api-server.ts';
 import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
-import { HaltLockRoute } from './halt-lock-route.ts';
-import { HaltLocks } from './halt-locks.ts';
-import { HaltRoutes } from './halt-routes.ts';
 import { ImportRoute } from './import-route.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
-import { liteFsClusterIdOf, liteFsIdOf } from './litefs-identity.ts';
-import { isLiteFsRequest, LiteFsRoutes } from './litefs-routes.ts';
+import { LiteFsApi } from './litefs-api.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
@@ -49,13 +45,14 @@ export class Node {
   readonly #supervisor: Supervisor;
   readonly #promotion: Promotion;
   readonly #startup: Startup;
+  readonly #litefs: LiteFsApi;
+  readonly #leading: LeadershipRoutes;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
   readonly #checkpointer = new Checkpointer();
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
   #directory: DataDirectory | undefined;
-  #haltLock: HaltLockRoute | undefined;
   #markers: MarkerFiles | undefined;
   #roles: Roles | undefined;
   #leadership: Leadership | undefined;
@@ -81,6 +78,22 @@ export class Node {
       () => this.#require(this.#roles),
       () => this.#require(this.#leadership),
     );
+    this.#leading = new LeadershipRoutes(
+      config,
+      () => this.#require(this.#roles),
+      () => this.#require(this.#leadership),
+      this.#promotion,
+    );
+    this.#litefs = new LiteFsApi({
+      config,
+      roles: () => this.#require(this.#roles),
+      replication: () => this.#require(this.#replication),
+      writable: async (database) => this.#requirePrimary().writable(database),
+      hidden: () => this.#require(this.#directory).hidden,
+      promotion: this.#promotion,
+      leading: this.#leading,
+      warn: output.log.warn,
+    });
     this.#startup = new Startup({
       config,
       supervisor: this.#supervisor,
@@ -92,10 +105,7 @@ export class Node {
     this.#api = new ApiServer({
       listen,
       secret,
-      headers: {
-        'Litefs-Id': liteFsIdOf(config.app, config.node.name),
-        'Litefs-Cluster-Id': liteFsClusterIdOf(config.app),
-      },
+      headers: this.#litefs.headers,
       routes: this.#routes(),
       upgrade: (request, socket, head) => {
         if (this.#replication) this.#replication.accept(request, socket, head);
@@ -152,7 +162,7 @@ export class Node {
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
       // What a program wrote under a halt lock is with the primary first, if that answers.
-      () => this.#haltLock?.settled(),
+      () => this.#litefs.settled(),
       // All that was written is at another node, if there is one, before that may lead.
       async () => {
         const isQuiet = (await this.#roles?.ship()) ?? true;
@@ -265,26 +275,6 @@ export class Node {
     const directory = () => this.#require(this.#directory);
     let metrics: NodeMetrics | undefined;
     const wait = new WaitRoute(replication);
-    const leading = new LeadershipRoutes(
-      this.#config,
-      () => this.#require(this.#roles),
-      () => this.#require(this.#leadership),
-      this.#promotion,
-    );
-    const halts = new HaltLocks({
-      database: async (name) => this.#requirePrimary().writable(name),
-      hidden: () => directory().hidden,
-      warn: this.#output.log.warn,
-    });
-    const halting = new HaltRoutes(halts, liteFsIdOf(this.#config.app, this.#config.node.name));
-    const haltLock = new HaltLockRoute({
-      config: this.#config,
-      replication,
-      hidden: () => directory().hidden,
-      warn: this.#output.log.warn,
-    });
-    this.#haltLock = haltLock;
-    const litefs = new LiteFsRoutes(this.#config, () => this.#require(this.#roles), this.#promotion);
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -314,23 +304,8 @@ export class Node {
         },
       ],
       ['POST /wait', (call) => wait.answer(call)],
-      ['GET /leadership', (call) => leading.report(call)],
-      [
-        'POST /handoff',
-        (call) => {
-          halts.requireNone();
-          return call.query.has('nodeID') ? litefs.handOff(call) : leading.handOff(call);
-        },
-      ],
-      [
-        'POST /promote',
-        (call) => (isLiteFsRequest(call.request) ? litefs.promote(call) : leading.promote(call)),
-      ],
-      ['GET /info', (call) => litefs.info(call)],
-      ['POST /halt', (call) => halting.halt(call)],
-      ['DELETE /halt', (call) => halting.release(call)],
-      ['POST /tx', (call) => halting.take(call)],
-      ['POST /halt-lock', (call) => haltLock.answer(call)],
+      ['GET /leadership', (call) => this.#leading.report(call)],
+      ...this.#litefs.routes(),
       ['GET /export', (call) => exporting.answer(call)],
       ['POST /import', (call) => importing.answer(call)],
     ]);
