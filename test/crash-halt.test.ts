@@ -3,8 +3,10 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { createNotes, enter, hold, lostEntries, runHalted, withNotes } from './support/halt-lock.ts';
+import { durable, TestCandidates } from './support/test-candidates.ts';
 import { TestCluster } from './support/test-cluster.ts';
 import { endOf } from './support/test-node.ts';
+import { waitFor } from './support/wait-for.ts';
 import { skipWithout } from './tools.ts';
 
 const skip = skipWithout('python3') || skipWithout('sqlite3');
@@ -73,3 +75,50 @@ for (const { where, failpoint, isTaken } of crashes) {
     assert.equal(lostEntries(replica).length, isTaken ? 0 : 1, replica.tail());
   });
 }
+
+test('a replica that comes to lead while its programs write keeps what they wrote', { skip }, async (t) => {
+  const candidates = await TestCandidates.start(t, { count: 2 });
+  const leader = await candidates.leader();
+  const [replica] = candidates.others(leader);
+  await sqlite3(
+    leader.path('app.db'),
+    'PRAGMA journal_mode=WAL; CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)',
+  );
+  await candidates.waitInStep();
+  await durable(leader, candidates.nodes);
+  const lock = await hold(replica);
+  await sqlite3(replica.path('app.db'), enter);
+  await leader.kill();
+  await candidates.leader([replica]);
+  assert.match(await lock.release(), /"error"/, 'the primary that gave the lock did not confirm it');
+  await sqlite3(replica.path('app.db'), "INSERT INTO notes (text) VALUES ('here')");
+  assert.equal(await sqlite3(replica.path('app.db'), 'SELECT text FROM notes'), 'there\nhere');
+  await leader.start();
+  await assertInStep(candidates);
+  for (const node of candidates.nodes) assert.deepEqual(lostEntries(node), [], node.tail());
+});
+
+test('a program that holds the lock when its node is to lead is killed, and the node leads', {
+  skip,
+}, async (t) => {
+  const candidates = await TestCandidates.start(t, { count: 2 });
+  const leader = await candidates.leader();
+  const [replica] = candidates.others(leader);
+  const setup = 'PRAGMA journal_mode=WAL; CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)';
+  await sqlite3(leader.path('app.db'), setup);
+  await candidates.waitInStep();
+  await durable(leader, candidates.nodes);
+  const program = `import sqlite3, time
+connection = sqlite3.connect('${replica.path('app.db')}', isolation_level=None)
+connection.execute('BEGIN IMMEDIATE')
+open('${replica.path('open')}', 'w')
+time.sleep(60)`;
+  const run = runHalted(replica, 'python3', '-c', program);
+  await waitFor('the program to write', () => existsSync(replica.path('open')), {
+    state: () => replica.tail(),
+  });
+  await leader.kill();
+  await candidates.leader([replica]);
+  assert.equal((await run).code, 137);
+  await sqlite3(replica.path('app.db'), enter);
+});

@@ -34,18 +34,18 @@ export async function holdHaltLock(
     const held = parse(client, (await lines.next()).value);
     say(`the halt lock on ${database} is held, at ${held.position}`);
     let isOver = false;
-    const next = lines.next().then(
-      ({ value }) => {
-        // Before its time: the lock was lost, or the node stops.
+    const outcome = (async () => {
+      for await (const text of lines) {
+        // Before its time: the lock was lost, or the node is to lead, or stops.
         if (!isOver) lost.abort();
-        return value;
-      },
-      () => undefined,
-    );
+        if (!/^\{"recalled"/.test(text)) return text;
+      }
+      return undefined;
+    })().catch(() => undefined);
     const code = await task(lost.signal);
     isOver = true;
     stream.end();
-    const { position } = parse(client, await next);
+    const { position } = parse(client, await outcome);
     say(`the primary has ${database} at ${position}`);
     return code;
   } finally {

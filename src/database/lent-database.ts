@@ -11,7 +11,8 @@ export type LentDatabase = {
    * let go within `timeoutMs`, and it is lent on. Rejects with what `Capture.run` does; what is here is not known then.
    */
   takeBack(timeoutMs: number): Promise<CapturedBatch | 'nothing' | 'busy'>;
-  /** Lets it be closed with what is not captured in it, for the next start to find. */
+  /** While it `isClosing`, lets it be closed with what is not captured in it, for the next start to find. */
+  readonly isClosing: () => boolean;
   abandon(): void;
 };
 

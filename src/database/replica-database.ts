@@ -255,7 +255,8 @@ export class ReplicaDatabase {
       this.#lent = captureFromHere(this.files, this.#checksums, this.parts.log, this.#context.nodeId);
       this.files.unlock('write');
       const { recalled, release: abandon } = pinned;
-      return { recalled, abandon, takeBack: (timeoutMs) => this.#takeBack(timeoutMs, abandon) };
+      const takeBack = (timeoutMs: number) => this.#takeBack(timeoutMs, abandon);
+      return { recalled, abandon, takeBack, isClosing: () => this.#isClosing };
     });
   }
 

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { LentMarks } from '../database/lent-database.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
 import type { ApiRequest } from './api-server.ts';
-import { HaltSession } from './halt-session.ts';
+import { type HaltHolder, HaltSession } from './halt-session.ts';
 import { liteFsIdOf } from './litefs-identity.ts';
 import type { Notice } from './node-log.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
@@ -22,7 +22,7 @@ export type HaltLockParts = {
 
 /**
  * POST /halt-lock?name=: programs beside this node may write the database for as long as the request's body goes on. Answers
- * with a line of JSON when they may, and with another when the primary has what they wrote, or an error.
+ * with a line of JSON when they may, with one more when they have to end before, and with another when the primary has what they wrote, or an error.
  */
 export class HaltLockRoute {
   readonly #parts: HaltLockParts;
@@ -46,8 +46,11 @@ export class HaltLockRoute {
         response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
       if (response.writable) response.write(`${JSON.stringify(line)}\n`);
     };
-    const held = (position: Position) => tell({ held: true, position: formatPosition(position) });
-    const holding = this.#hold(name, over.signal, held);
+    const holder = {
+      held: (position: Position) => tell({ held: true, position: formatPosition(position) }),
+      recalled: () => tell({ recalled: true }),
+    };
+    const holding = this.#hold(name, over.signal, holder);
     this.#held.set(name, holding);
     try {
       const position = await holding;
@@ -68,11 +71,11 @@ export class HaltLockRoute {
     if (this.#held.size > 0) await Promise.race([all, sleep(settleTimeoutMs)]);
   }
 
-  async #hold(name: string, over: AbortSignal, held: (position: Position) => void): Promise<Position> {
+  async #hold(name: string, over: AbortSignal, holder: HaltHolder): Promise<Position> {
     const { config, hidden, warn } = this.#parts;
     const replication = this.#parts.replication();
     if (replication.role === 'primary') {
-      held(await replication.currentPosition(name));
+      holder.held(await replication.currentPosition(name));
       if (!over.aborted)
         await new Promise((resolve) => over.addEventListener('abort', resolve, { once: true }));
       return this.#parts.replication().currentPosition(name);
@@ -86,6 +89,6 @@ export class HaltLockRoute {
     const { secret, name: node } = config.node;
     const liteFsId = liteFsIdOf(config.app, node);
     const session = new HaltSession({ replication, name, primary, secret, liteFsId, marks, warn });
-    return session.run(over, held);
+    return session.run(over, holder);
   }
 }

@@ -17,8 +17,8 @@ const reachTimeoutMs = 10_000;
 const takeBackMs = 1_000;
 /** A program that writes on for so long after its time has the primary's patience no more. */
 const patienceMs = 30_000;
-/** The same where this node is to lead, or stops. */
-const recalledPatienceMs = 10_000;
+/** The same where this node stops; longer than it takes one that is to lead to give that up. */
+const closingPatienceMs = 10_000;
 
 export type HaltSessionParts = {
   readonly replication: ReplicaReplication;
@@ -30,6 +30,9 @@ export type HaltSessionParts = {
   readonly marks: LentMarks;
   readonly warn: Notice;
 };
+
+/** Who asked for the lock. */
+export type HaltHolder = { held(position: Position): void; recalled(): void };
 
 /**
  * One halt lock from the side of a replica: the primary stops its writers, programs here write, and what they wrote is captured
@@ -46,16 +49,15 @@ export class HaltSession {
   }
 
   /**
-   * Calls `held` once programs here may write, until `over` aborts. Resolves to the position that the primary has then. Rejects
+   * Calls `held` once programs here may write, until `over` aborts, and `recalled` when they have to end before that. Resolves to the position that the primary has then. Rejects
    * with `DATABASE_BUSY`, `PRIMARY_UNREACHABLE`, `LEASE_LOST`, and with what the primary refused with.
    */
-  async run(over: AbortSignal, held: (position: Position) => void): Promise<Position> {
+  async run(over: AbortSignal, holder: HaltHolder): Promise<Position> {
     const position = await this.#halt();
     const renewal = setInterval(() => void this.#renew(), renewMs);
     try {
       await this.#reach(position);
-      const end = AbortSignal.any([over, this.#lost.signal]);
-      const batch = await this.#lend(position, end, held, () => clearInterval(renewal));
+      const batch = await this.#lend(position, over, holder, () => clearInterval(renewal));
       if (batch === 'nothing') return position;
       failpoint('halt:captured');
       this.#parts.replication.wrote(this.#parts.name);
@@ -111,7 +113,7 @@ export class HaltSession {
   async #lend(
     position: Position,
     over: AbortSignal,
-    held: (position: Position) => void,
+    holder: HaltHolder,
     outOfPatience: () => void,
   ): Promise<CapturedBatch | 'nothing'> {
     const { replication, name, marks } = this.#parts;
@@ -123,8 +125,9 @@ export class HaltSession {
         marks.remove(name);
         throw error;
       });
-    held(position);
-    await aborted(AbortSignal.any([over, lent.recalled]));
+    holder.held(position);
+    await aborted(AbortSignal.any([over, this.#lost.signal, lent.recalled]));
+    if (!over.aborted) holder.recalled();
     const batch = await this.#takeBack(lent, outOfPatience);
     // In the log by now: a start needs to look no further.
     marks.remove(name);
@@ -134,13 +137,15 @@ export class HaltSession {
   async #takeBack(lent: LentDatabase, outOfPatience: () => void): Promise<CapturedBatch | 'nothing'> {
     const { name, warn } = this.#parts;
     const startedMs = monotonicMs();
+    let isSaid = false;
     for (;;) {
       const batch = await lent.takeBack(takeBackMs);
       if (batch !== 'busy') return batch;
       const waitedMs = monotonicMs() - startedMs;
-      warn('a program writes on although its halt lock is over', { database: name });
+      if (!isSaid) warn('a program writes on although its halt lock is over', { database: name });
+      isSaid = true;
       if (waitedMs > patienceMs) outOfPatience();
-      if (!lent.recalled.aborted || waitedMs < recalledPatienceMs) continue;
+      if (!lent.isClosing() || waitedMs < closingPatienceMs) continue;
       lent.abandon();
       throw new SkeinError(
         'DATABASE_BUSY',

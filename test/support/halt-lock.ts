@@ -27,7 +27,7 @@ export function lostEntries(node: TestNode): string[] {
   return existsSync(node.path('.skein/lost')) ? readdirSync(node.path('.skein/lost')) : [];
 }
 
-/** Holds the halt lock by the API until `release`, which resolves to the last line of the answer. */
+/** Holds the halt lock by the API until `release`, which resolves to the rest of the answer. */
 export async function hold(node: TestNode): Promise<{ release(): Promise<string> }> {
   const body = new TransformStream<Uint8Array, Uint8Array>();
   const writer = body.writable.getWriter();
@@ -41,8 +41,10 @@ export async function hold(node: TestNode): Promise<{ release(): Promise<string>
   return {
     release: async () => {
       await writer.close().catch(() => undefined);
-      const chunk = await reader?.read();
-      return new TextDecoder().decode(chunk?.value);
+      let text = '';
+      for (let chunk = await reader?.read(); chunk && !chunk.done; chunk = await reader?.read())
+        text += new TextDecoder().decode(chunk.value);
+      return text;
     },
   };
 }
