@@ -63,6 +63,21 @@ test('writers on the primary wait for a halt lock, and one holder waits for anot
   assert.equal(await here.value('SELECT count(*) FROM notes'), 3);
 });
 
+test('a primary that is stopped takes what is being written in its place first', { skip }, async (t) => {
+  const cluster = await withNotes(t, { replicas: 1 });
+  const { primary, replica } = cluster;
+  const lock = await hold(replica);
+  await sqlite3(replica.path('app.db'), enter);
+  const stopped = primary.stop();
+  await waitFor('the primary to stop', () => primary.lines.some((line) => /node is stopping/.test(line)));
+  assert.match(await lock.release(), /"held":false/);
+  await stopped;
+  await primary.start();
+  await assertInStep(cluster);
+  assert.equal(await sqlite3(primary.path('app.db'), 'SELECT text FROM notes'), 'there');
+  assert.deepEqual(lostEntries(replica), []);
+});
+
 test('what does not hold the lock, or does not follow, is not applied', { skip }, async (t) => {
   const { primary, replica } = await withNotes(t, { replicas: 1 });
   const ask = (path: string, method = 'POST', body?: string) =>

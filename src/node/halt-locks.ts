@@ -13,6 +13,8 @@ import type { Notice } from './node-log.ts';
 const acquireTimeoutMs = 10_000;
 const ttlMs = Number(process.env.SKEIN_TEST_HALT_TTL_MS ?? 30_000);
 const retryMs = 20;
+/** How long a primary that stops waits for what is being written elsewhere. */
+const drainTimeoutMs = 5_000;
 
 export type HaltLocksParts = {
   /** Throws `NOT_PRIMARY` where this node does not lead, `DATABASE_NOT_FOUND`. */
@@ -39,6 +41,7 @@ export class HaltLocks {
   readonly #parts: HaltLocksParts;
   readonly #locks = new Map<string, HaltLock>();
   #received = 0;
+  #isDraining = false;
 
   constructor(parts: HaltLocksParts) {
     this.#parts = parts;
@@ -52,6 +55,8 @@ export class HaltLocks {
     const untilMs = monotonicMs() + acquireTimeoutMs;
     for (;;) {
       const database = await this.#parts.database(name);
+      if (this.#isDraining && this.#locks.get(name)?.id !== id)
+        throw new SkeinError('DATABASE_BUSY', 'The primary is being stopped. Try again when another leads.');
       const current = this.#locks.get(name);
       // A lock of an earlier time in the lead counts for nothing.
       if (current === undefined || current.database !== database) {
@@ -109,6 +114,13 @@ export class HaltLocks {
       'DATABASE_BUSY',
       `Another node holds the halt lock of ${name}, so the lease cannot be handed over. Try again later.`,
     );
+  }
+
+  /** Gives no more locks, and resolves when none is held any more, or after a moment. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    const untilMs = monotonicMs() + drainTimeoutMs;
+    while (this.#locks.size > 0 && monotonicMs() < untilMs) await sleep(retryMs);
   }
 
   async #halt(

@@ -67,6 +67,11 @@ export class LiteFsApi {
     ];
   }
 
+  /** Resolves when no other node writes this one's databases any more, or after a moment. The node answers still. */
+  drain(): Promise<void> {
+    return this.#locks.drain();
+  }
+
   /** Resolves when no halt lock is held through this node any more, or soon. */
   settled(): Promise<void> {
     return this.#haltLock.settled();

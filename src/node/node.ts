@@ -159,6 +159,8 @@ export class Node {
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
       () => this.#supervisor.stop(),
+      // What a replica writes in this node's place comes in by the API.
+      () => this.#litefs.drain(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
       // What a program wrote under a halt lock is with the primary first, if that answers.
