@@ -62,10 +62,12 @@ test('every relative link leads to a file, and to a heading in it', () => {
 });
 
 test('docs/api.md has a section for every endpoint of a node, and for no other', () => {
-  const code = readFileSync(join(root, 'src/node/node.ts'), 'utf8');
-  const routes = [...code.matchAll(/'((?:GET|POST|PUT|DELETE) \/[\w/]+)'/g)].map((match) => match[1]);
+  const code = ['node', 'litefs-api']
+    .map((name) => readFileSync(join(root, `src/node/${name}.ts`), 'utf8'))
+    .join('\n');
+  const routes = [...code.matchAll(/'((?:GET|POST|PUT|DELETE) \/[\w/-]+)'/g)].map((match) => match[1]);
   const page = readFileSync(join(root, 'docs/api.md'), 'utf8');
-  const sections = [...page.matchAll(/^## ((?:GET|POST|PUT|DELETE) \/[\w/]+)$/gm)].map((match) => match[1]);
+  const sections = [...page.matchAll(/^## ((?:GET|POST|PUT|DELETE) \/[\w/-]+)$/gm)].map((match) => match[1]);
   assert.ok(routes.length > 0);
   assert.deepEqual(sections.sort(), routes.sort());
 });

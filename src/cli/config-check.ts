@@ -45,6 +45,14 @@ function settingsOf({ config, givens }: LoadedConfig): ReadonlyMap<string, Setti
     const isSecret = given?.expanded === true || secretName.test(name);
     settings.set(`env.${name}`, { value: isSecret ? hidden : value, source: sourceText(given?.source) });
   }
+  for (const [name, value] of Object.entries(config.litefs ?? {})) {
+    if (typeof value === 'boolean')
+      settings.set(`litefs.${name}`, { value: String(value), source: 'litefs.yml' });
+  }
+  for (const [index, { argv, ifCandidate }] of (config.litefs?.setup ?? []).entries()) {
+    const value = `${argv.join(' ')}${ifCandidate ? ' (candidates only)' : ''}`;
+    settings.set(`litefs.setup.${index + 1}`, { value, source: 'exec' });
+  }
   for (const { name, command, on } of config.processes) {
     for (const [field, value] of Object.entries({ command, on })) {
       const dotted = dottedOf(['processes', name, field]);

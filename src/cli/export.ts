@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { nodeFlagsHelp, parseVerbFlags } from './config-flags.ts';
+import { withTwoDashes } from './litefs-flags.ts';
 import { clientFor, type NodeClient } from './node-client.ts';
 import { Progress, sizeText } from './progress.ts';
 import { withStopSignal } from './stop-signal.ts';
@@ -14,7 +15,7 @@ import type { Verb, VerbInput } from './verb.ts';
 const idleMs = 60_000;
 
 async function exportDatabase(input: VerbInput): Promise<number> {
-  const flags = parseVerbFlags(input.argv, [], ['name', 'url']);
+  const flags = parseVerbFlags(withTwoDashes(input.argv, ['name', 'url']), [], ['name', 'url']);
   const name = databaseName(flags, 'export');
   const file = fileArgument(flags, 'export');
   const path = file === '-' ? undefined : resolve(input.cwd, file);

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import { nodeFlagsHelp, parseVerbFlags } from './config-flags.ts';
+import { withTwoDashes } from './litefs-flags.ts';
 import { clientFor } from './node-client.ts';
 import { Progress, sizeText } from './progress.ts';
 import { withStopSignal } from './stop-signal.ts';
@@ -14,7 +15,7 @@ import type { Verb, VerbInput } from './verb.ts';
 const idleMs = 600_000;
 
 async function importDatabase(input: VerbInput): Promise<number> {
-  const flags = parseVerbFlags(input.argv, [], ['name', 'url']);
+  const flags = parseVerbFlags(withTwoDashes(input.argv, ['name', 'url']), [], ['name', 'url']);
   const name = databaseName(flags, 'import');
   const file = fileArgument(flags, 'import');
   const path = file === '-' ? undefined : resolve(input.cwd, file);

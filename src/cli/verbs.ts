@@ -8,6 +8,11 @@ export const verbs: readonly VerbEntry[] = [
     load: async () => (await import('./run.ts')).run,
   },
   {
+    name: 'mount',
+    summary: 'Run a node from a litefs.yml, as `litefs mount` does',
+    load: async () => (await import('./mount.ts')).mountVerb,
+  },
+  {
     name: 'status',
     summary: 'Show a node: its role, its databases, its replicas, its processes',
     load: async () => (await import('./status.ts')).status,

@@ -26,7 +26,7 @@ export function readConfigFile(named: string | undefined, cwd: string): ConfigFi
   for (const candidate of named === undefined ? fileNames : [named]) {
     const path = resolve(cwd, candidate);
     const shown = shownPath(path, cwd);
-    const text = readText(path, shown, named === undefined);
+    const text = readConfigText(path, shown, named === undefined);
     if (text === undefined) continue;
     const table = parseText(text, shown);
     const lines = new TomlLines(text);
@@ -40,12 +40,14 @@ export function isTable(value: unknown): value is Table {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-function shownPath(path: string, cwd: string): string {
+/** A path as messages show it: from here, if it is below. */
+export function shownPath(path: string, cwd: string): string {
   const fromHere = relative(cwd, path);
   return fromHere.startsWith('..') || isAbsolute(fromHere) ? path : fromHere;
 }
 
-function readText(path: string, shown: string, mayBeMissing: boolean): string | undefined {
+/** The text of a configuration file; undefined for one that `mayBeMissing` and is. Throws as `readConfigFile` does. */
+export function readConfigText(path: string, shown: string, mayBeMissing: boolean): string | undefined {
   let bytes: Buffer;
   try {
     if (statSync(path).size > fileBytesMax) {

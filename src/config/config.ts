@@ -38,6 +38,25 @@ export type Config = {
   readonly sections: readonly string[];
   /** The files that were read. */
   readonly sources: readonly string[];
+  /** What only a litefs.yml says; not there with any other configuration. */
+  readonly litefs?: LiteFsConfig;
+};
+
+export type LiteFsConfig = {
+  /** Run to their end, in order, before the processes. */
+  readonly setup: readonly SetupCommand[];
+  /** The processes start before this node is in step. */
+  readonly skipSync: boolean;
+  /** Otherwise a start that fails leaves the node up, for a person to look at. */
+  readonly exitOnError: boolean;
+  /** A candidate asks for the lead before its processes start. */
+  readonly promote: boolean;
+};
+
+export type SetupCommand = {
+  readonly argv: readonly string[];
+  /** Left out on a node that is no candidate. */
+  readonly ifCandidate: boolean;
 };
 
 export type ProcessConfig = {

@@ -24,6 +24,11 @@ export class Givens {
     return sections;
   }
 
+  /** What a litefs.yml has become. */
+  addLiteFs(givens: readonly Given[]): void {
+    for (const given of givens) this.#add(given);
+  }
+
   /** An empty variable counts as not set. Throws CONFIG_UNKNOWN_KEY for one that looks like a misspelt key. */
   addVariables(env: NodeJS.ProcessEnv): void {
     for (const name of Object.keys(env).sort()) {

@@ -1,12 +1,15 @@
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
 import { SkeinError } from '../base/errors.ts';
-import type { Config } from './config.ts';
-import { type ConfigFile, readConfigFile } from './config-file.ts';
+import type { Config, ProcessConfig } from './config.ts';
+import { readConfigFile } from './config-file.ts';
 import { parseFlags } from './flags.ts';
 import { Givens } from './givens.ts';
 import { readLease } from './lease-settings.ts';
 import { formatListenAddress, isLoopback, isWildcard, type ListenAddress } from './listen-address.ts';
+import { isLiteFsName, type LiteFsFile, readLiteFsFile } from './litefs-file.ts';
+import { type LiteFsGivens, readLiteFsGivens } from './litefs-givens.ts';
 import { readEnvSection, readProcessesSection } from './open-sections.ts';
 import { dottedOf, keys } from './schema.ts';
 import { type Given, readKey, waysToGive } from './setting.ts';
@@ -16,6 +19,8 @@ export type ConfigInput = {
   readonly argv: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
+  /** Whether the file has to be a litefs.yml, and whether variables in it are replaced: for `skein mount`. */
+  readonly litefs?: { readonly expand: boolean };
 };
 
 /** The configuration with what was given for it, by dotted key. */
@@ -30,21 +35,43 @@ export function loadConfig(input: ConfigInput): Config {
 }
 
 /** As `loadConfig`, and keeps what was given where, for `skein config check`. */
-export function loadConfigWithGivens({ argv, env, cwd }: ConfigInput): LoadedConfig {
+export function loadConfigWithGivens(input: ConfigInput): LoadedConfig {
+  const { argv, env, cwd } = input;
   const flags = parseFlags(argv);
   const [extra] = [...flags.positionals, ...(flags.command ?? [])];
   if (extra !== undefined) throw new SkeinError('USAGE', `Unexpected argument "${extra}". Leave it out.`);
-  const file = readConfigFile(flags.values.get('config') ?? nonEmpty(env.SKEIN_CONFIG), cwd);
+  const named = flags.values.get('config') ?? nonEmpty(env.SKEIN_CONFIG);
   const givens = new Givens();
-  const sections = file === undefined ? [] : givens.addFile(file, env);
+  const liteFsFile = findLiteFsFile(named, input);
+  const litefs = liteFsFile && readLiteFsGivens(liteFsFile, env, cwd);
+  const file = liteFsFile ? undefined : readConfigFile(named, cwd);
+  if (litefs) givens.addLiteFs(litefs.givens);
+  const sections = litefs?.sections ?? (file === undefined ? [] : givens.addFile(file, env));
   givens.addVariables(env);
   givens.addFlags(flags);
-  const config = assemble(givens.byKey, { file, sections, env, cwd });
+  const config = assemble(givens.byKey, { path: liteFsFile?.path ?? file?.path, litefs, sections, env, cwd });
   return { config, givens: givens.byKey };
 }
 
+/** A litefs.yml goes after skein.toml, and before fly.toml, which an app with LiteFS on Fly has too. */
+function findLiteFsFile(
+  named: string | undefined,
+  { env, cwd, litefs }: ConfigInput,
+): LiteFsFile | undefined {
+  const expand = litefs?.expand ?? true;
+  if (litefs === undefined) {
+    if (named === undefined ? existsSync(resolve(cwd, 'skein.toml')) : !isLiteFsName(named)) return undefined;
+    return readLiteFsFile({ named, env, cwd, expand });
+  }
+  const found = readLiteFsFile({ named, env, cwd, expand });
+  if (found) return found;
+  const what = 'There is no litefs.yml here, in the home directory or in /etc';
+  throw new SkeinError('CONFIG_NOT_FOUND', `${what}. Write one, or name one: skein mount -config FILE`);
+}
+
 type Surroundings = {
-  readonly file: ConfigFile | undefined;
+  readonly path: string | undefined;
+  readonly litefs: LiteFsGivens | undefined;
   readonly sections: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
@@ -53,12 +80,12 @@ type Surroundings = {
 function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Config {
   const primaryRegion = readKey(keys.primaryRegion, givens);
   const app = readKey(keys.app, givens) ?? plainName(basename(around.cwd), 'app');
-  const lease = readLease(givens, app, { file: around.file?.path, cwd: around.cwd });
+  const lease = readLease(givens, app, { file: around.path, cwd: around.cwd });
   return {
     app,
     primaryRegion,
     env: readEnvSection(givens),
-    processes: readProcessesSection(givens),
+    processes: readProcesses(givens, around.litefs?.command),
     releaseCommand: readKey(keys.releaseCommand, givens),
     releaseCommandTimeoutMs: readKey(keys.releaseCommandTimeout, givens) ?? 300_000,
     internalPort: readKey(keys.internalPort, givens) ?? 8080,
@@ -72,14 +99,26 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
       bytesMax: readKey(keys.logBytesMax, givens) ?? 1024 ** 3,
     },
     sections: around.sections,
-    sources: around.file === undefined ? [] : [around.file.path],
+    sources: around.path === undefined ? [] : [around.path],
+    ...(around.litefs === undefined ? {} : { litefs: around.litefs.config }),
   };
 }
 
-function databaseDir(givens: ReadonlyMap<string, Given>, { file, cwd }: Surroundings): string {
+/** The one command of a litefs.yml is run as it is, without a shell. */
+function readProcesses(
+  givens: ReadonlyMap<string, Given>,
+  argv: readonly string[] | undefined,
+): readonly ProcessConfig[] {
+  const isGiven = givens.get('processes.app.command')?.source.kind === 'file';
+  return readProcessesSection(givens).map((one) =>
+    isGiven && argv !== undefined && one.name === 'app' ? { ...one, argv } : one,
+  );
+}
+
+function databaseDir(givens: ReadonlyMap<string, Given>, { path, cwd }: Surroundings): string {
   const given = givens.get(dottedOf(keys.databaseDir.path));
   const isFromFile = given === undefined || given.source.kind === 'file';
-  const base = isFromFile && file !== undefined ? dirname(file.path) : cwd;
+  const base = isFromFile && path !== undefined ? dirname(path) : cwd;
   return resolve(base, readKey(keys.databaseDir, givens) ?? './data');
 }
 

@@ -51,6 +51,20 @@ export function endOf(index: WalIndexHeader, commit: number): CaptureStart {
   return { frame: index.maxFrame, salt1: index.salt1, salt2: index.salt2, change: index.change, commit };
 }
 
+/** A capture that begins after all that is committed now, which is at the log's end. The caller holds WRITE and CKPT. */
+export function captureFromHere(
+  files: DatabaseFiles,
+  checksums: PageChecksums,
+  log: Log,
+  nodeId: bigint,
+): Capture {
+  const index = files.walIndex.header();
+  assert(index, 'the holder of WRITE always finds a settled wal-index');
+  const capture = new Capture(files, checksums, log, nodeId, endOf(index, checksums.commit), false);
+  capture.judgeRestart();
+  return capture;
+}
+
 /**
  * Turns what the app has committed since the last run into one LTX file in the log. Runs only while CKPT is held (or
  * WRITE, with all captured): no frame can vanish before it was read here. One run at a time.
@@ -121,9 +135,10 @@ export class Capture {
 
   /**
    * Captures all that is committed now; undefined when there is nothing new. Throws `DATABASE_BUSY`, `WAL_GAP`,
-   * `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again.
+   * `WAL_CORRUPT`, or the system's error; nothing has changed then, and it may be run again. `commitsKnown` is their number where
+   * SQLite has not counted them.
    */
-  async run(): Promise<CapturedBatch | undefined> {
+  async run(commitsKnown?: number): Promise<CapturedBatch | undefined> {
     const index = this.settledHeader() ?? (await repairWalIndexHeader(this.#files, writerTimeoutMs));
     if (!index) {
       throw new SkeinError(
@@ -141,7 +156,7 @@ export class Capture {
     if (index.maxFrame === 0) return undefined;
     if (index.maxFrame < frame)
       throw gap(this.#files.path, 'the WAL is shorter than what was captured of it');
-    const commits = this.#countCommits(index, frame);
+    const commits = commitsKnown ?? this.#countCommits(index, frame);
     const batch = await this.#capture(index, frame, commits);
     this.#start = endOf(index, index.pageCount);
     // With CKPT held nothing is moved any more: where all of it has been, the next writer may restart the WAL.

@@ -1,13 +1,16 @@
 import { assert } from '../base/assert.ts';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
+import { failpoint } from '../base/failpoint.ts';
 import { Serial } from '../base/serial.ts';
+import { sleep } from '../base/sleep.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
 import { DatabaseFiles } from '../sqlite/database-files.ts';
 import { PageSource } from '../sqlite/page-source.ts';
-import { Capture, type CapturedBatch, endOf } from './capture.ts';
+import { Capture, type CapturedBatch, captureFromHere, endOf } from './capture.ts';
 import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
+import { writeForeign } from './foreign-transaction.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedState } from './pinned-state.ts';
 import { Pins } from './pins.ts';
@@ -45,6 +48,8 @@ export class PrimaryDatabase {
   #recycleFromFrame = 0;
   /** No program may write: WRITE is held, or about to be. */
   #isFenced = false;
+  /** The same for a node that writes in this one's place. */
+  #isHalted = false;
   #closed = false;
 
   private constructor(
@@ -100,10 +105,7 @@ export class PrimaryDatabase {
       if (log.find(position)) log.truncateAfter(position);
       else log.reset(beginningOf(context, log, checksums));
     }
-    const index = files.walIndex.header();
-    assert(index, 'the holder of WRITE always finds a settled wal-index');
-    const capture = new Capture(files, checksums, log, context.nodeId, endOf(index, checksums.commit), false);
-    capture.judgeRestart();
+    const capture = captureFromHere(files, checksums, log, context.nodeId);
     const database = new PrimaryDatabase(context, parts, files, checksums, capture);
     database.#isFenced = true;
     files.tryLock('write', 1, 'fence');
@@ -185,7 +187,8 @@ export class PrimaryDatabase {
 
   /** Recycles the WAL when it is long enough and nothing is pinned. Never throws; what held it up is a notice. */
   recycleIfDue(): void {
-    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken || this.#isFenced) return;
+    if (this.#closing.signal.aborted || this.#recycling || this.#pins.isTaken) return;
+    if (this.#isFenced || this.#isHalted) return;
     if (this.walFrames < this.#recycleFromFrame || this.#capture.isRestartAllowed) return;
     this.#recycling = this.#recycle().finally(() => {
       this.#recycling = undefined;
@@ -205,6 +208,47 @@ export class PrimaryDatabase {
   unfence(): void {
     this.#isFenced = false;
     this.files.unlock('write', 1, 'fence');
+  }
+
+  /**
+   * Keeps every program from writing until `resume`, whatever fences come and go: another node writes the next transactions.
+   * False when a writer or a checkpoint did not let go in about `timeoutMs`; all is as before then.
+   */
+  async halt(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    assert(!this.#isHalted, 'a database is halted once');
+    this.#isHalted = true;
+    const isHeld = await waitForLock(this.files, 'write', timeoutMs, signal, 'halt');
+    // One that runs has given CKPT away, without which nothing can be written here.
+    if (this.#recycling) await Promise.race([this.#recycling, sleep(timeoutMs, signal)]);
+    if (isHeld && !this.#recycling && this.files.tryLock('checkpoint')) return true;
+    await this.resume();
+    return false;
+  }
+
+  /** Ends `halt`, when what is being applied is done. */
+  resume(): Promise<void> {
+    return this.#serial.run(async () => {
+      this.#isHalted = false;
+      this.files.unlock('write', 1, 'halt');
+    });
+  }
+
+  /**
+   * Takes the transactions of another node, an LTX file that follows what is here. The database is halted. Rejects with
+   * `LTX_INVALID`, `POSITION_MISMATCH`, `LEASE_LOST`, `DATABASE_BUSY` or the system's error; nothing has changed then.
+   */
+  take(chunks: AsyncIterable<Uint8Array>): Promise<Position> {
+    return this.#serial.run(async () => {
+      if (this.#closed || this.#isFenced || !this.#isHalted)
+        throw new SkeinError('LEASE_LOST', `${this.name} is not halted on this node any more.`);
+      await this.#captureNow();
+      if (!this.files.holds('checkpoint') || !this.#capture.isAtEnd)
+        throw new SkeinError('DATABASE_BUSY', `A program runs a checkpoint of ${this.name}. Try again.`);
+      const commits = await writeForeign(this.files, this.#checksums, this.position, chunks);
+      failpoint('take:written');
+      await this.#captureNow(commits);
+      return this.position;
+    });
   }
 
   /**
@@ -264,10 +308,10 @@ export class PrimaryDatabase {
     throw new SkeinError('DATABASE_BUSY', `${this.name} is being closed. Try again in a moment.`);
   }
 
-  async #captureNow(): Promise<number> {
+  async #captureNow(commitsKnown?: number): Promise<number> {
     if (this.#closed) return 0;
     try {
-      const batch = await this.#capture.run();
+      const batch = await this.#capture.run(commitsKnown);
       if (!batch) return 0;
       for (const listener of this.#listeners) listener.advanced(batch);
       // Last: it may fail on a full disk, and the batch is in the log already.

@@ -1,7 +1,8 @@
 import { assert } from '../base/assert.ts';
-import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
 import { Serial } from '../base/serial.ts';
+import { sleep } from '../base/sleep.ts';
 import type { LtxHeader } from '../ltx/header.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import { formatPosition, type Position, positionsEqual, txid } from '../ltx/position.ts';
@@ -9,12 +10,17 @@ import { type DatabaseFiles, openDatabaseFiles } from '../sqlite/database-files.
 import { PageSource } from '../sqlite/page-source.ts';
 import { WalInjector } from '../sqlite/wal-injector.ts';
 import { Applier, type ApplyMode } from './applier.ts';
+import { type Capture, type CapturedBatch, captureFromHere } from './capture.ts';
 import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
+import { echoOf, isEcho } from './echo.ts';
+import type { LentDatabase } from './lent-database.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedPages } from './pinned-state.ts';
 import { Pins } from './pins.ts';
-import type { RestingDatabase } from './resting-database.ts';
+import { settledIndex } from './proven-state.ts';
+import type { ReplicaApply } from './replica-apply.ts';
+import { notInPlace, type RestingDatabase } from './resting-database.ts';
 import { rollForward } from './roll-forward.ts';
 import { scrubPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
@@ -35,8 +41,10 @@ export class ReplicaDatabase {
   readonly files: DatabaseFiles;
   readonly #context: DatabaseContext;
   readonly #serial = new Serial();
-  readonly #injector: WalInjector;
-  readonly #checksums: PageChecksums;
+  #injector: WalInjector;
+  #checksums: PageChecksums;
+  /** There while programs of this node may write. */
+  #lent: Capture | undefined;
   #position: Position;
   #recycleFromFrame: number;
   #recycling: 'idle' | 'moving' | 'moved' = 'idle';
@@ -124,8 +132,14 @@ export class ReplicaDatabase {
     return this.#checksums.encode();
   }
 
-  /** Begins the next LTX file. Its bytes go to the log as they come, and into the WAL by `ReplicaApply.finish`. */
-  beginApply(mode: ApplyMode): ReplicaApply {
+  /**
+   * Begins the next LTX file. Its bytes go to the log as they come, and into the WAL by `ReplicaApply.finish`. One that holds
+   * what this node wrote itself, as its beginning shows, is only read. Throws `DATABASE_BUSY` while the database is lent.
+   */
+  beginApply(mode: ApplyMode, beginning?: Uint8Array): ReplicaApply {
+    if (this.#lent)
+      throw new SkeinError('DATABASE_BUSY', `A program of this node writes ${this.name} at the moment.`);
+    if (mode === 'next' && beginning && isEcho(beginning, this.#position)) return echoOf(this.#position);
     const writer = mode === 'next' ? this.parts.log.begin() : undefined;
     const applier = new Applier(this.files, this.#checksums, this.#injector, this.#position, mode);
     return {
@@ -159,6 +173,7 @@ export class ReplicaDatabase {
     return this.#serial.run(async () => {
       const isFree =
         !this.#isClosing &&
+        !this.#lent &&
         (this.#pins.isTaken || (await waitForLock(this.files, 'checkpoint', pinTimeoutMs)));
       if (!isFree) {
         throw new SkeinError(
@@ -184,7 +199,7 @@ export class ReplicaDatabase {
    * again. Returns how many there are. Throws the system's error, or `WAL_CORRUPT`.
    */
   async scrub(): Promise<number> {
-    if (this.#checksums.isNoting) return 0;
+    if (this.#checksums.isNoting || this.#lent) return 0;
     const expected = this.#checksums.clone();
     const pinned = await this.pin();
     try {
@@ -224,30 +239,45 @@ export class ReplicaDatabase {
     return this.#recycling === 'moved' ? this.#serial.run(() => this.#startOver()) : undefined;
   }
 
-  /** Whether its name leads to it: a file that a program removed, or replaced, is nothing to lead with. */
-  get isInPlace(): boolean {
-    try {
-      return this.files.place() === 'here';
-    } catch (error) {
-      // That it cannot be told is no sign of it.
-      if (systemCodeOf(error) === undefined) throw error;
-      return true;
-    }
+  /**
+   * Lets programs of this node write, which holds the lock that the primary has halted itself by, until `LentDatabase.takeBack`.
+   * Rejects with `DATABASE_BUSY` when it is not at this position, or is in use.
+   */
+  async lend(expected: Position): Promise<LentDatabase> {
+    // With it goes CKPT: no frame that is written here can vanish before it is captured.
+    const pinned = await this.pin();
+    return this.#serial.run(async () => {
+      const isStill = !this.#checksums.isNoting && positionsEqual(this.#position, expected);
+      if (this.#lent || !isStill || !positionsEqual(this.parts.log.tail, expected)) {
+        pinned.release();
+        throw new SkeinError('DATABASE_BUSY', `${this.name} is being changed. Try again in a moment.`);
+      }
+      this.#lent = captureFromHere(this.files, this.#checksums, this.parts.log, this.#context.nodeId);
+      this.files.unlock('write');
+      const { recalled, release: abandon } = pinned;
+      const takeBack = (timeoutMs: number) => this.#takeBack(timeoutMs, abandon);
+      return { recalled, abandon, takeBack, isClosing: () => this.#isClosing };
+    });
   }
 
   /**
    * Gives it up as it is, for this node to lead with. Nothing is being applied any more. Pins are recalled, and waited for.
-   * Rejects with `DATABASE_BUSY` when a program's checkpoint does not end, and `DATABASE_NOT_FOUND` when the file was removed; it is
-   * followed with on, then.
+   * Rejects with `DATABASE_BUSY` when a program's checkpoint, or its transaction while the database is lent, does not end, and
+   * `DATABASE_NOT_FOUND` when the file was removed; it is followed with on, then.
    */
   async rest(): Promise<RestingDatabase> {
-    if (!this.isInPlace) {
-      const what = `The file of ${this.name} was removed or replaced by a program on this node, which cannot lead without it. Start the node again: it gets the database from the primary.`;
-      throw new SkeinError('DATABASE_NOT_FOUND', what);
-    }
+    if (!this.files.isInPlace) throw notInPlace(this.name);
     this.#isClosing = true;
     this.#pins.recall();
-    await this.#pins.none;
+    const lent = this.#lent;
+    await (lent ? Promise.race([this.#pins.none, sleep(restTimeoutMs)]) : this.#pins.none);
+    if (this.#lent) {
+      this.#isClosing = false;
+      throw new SkeinError(
+        'DATABASE_BUSY',
+        `A program writes ${this.name} under a halt lock, so this node cannot lead. End that program.`,
+      );
+    }
     return this.#serial.run(async () => {
       if (!(await waitForLock(this.files, 'checkpoint', restTimeoutMs))) {
         this.#isClosing = false;
@@ -264,6 +294,7 @@ export class ReplicaDatabase {
   /** Lets go of everything, when whoever reads a pinned state is done. */
   async close(): Promise<void> {
     this.#isClosing = true;
+    if (this.#lent) this.#pins.recall();
     await this.#pins.none;
     await this.#serial.run(async () => {
       if (this.#closed) return;
@@ -273,6 +304,29 @@ export class ReplicaDatabase {
       this.files.close();
       this.parts.log.close();
       this.parts.positionFile.close();
+    });
+  }
+
+  async #takeBack(timeoutMs: number, release: () => void): Promise<CapturedBatch | 'nothing' | 'busy'> {
+    if (!(await waitForLock(this.files, 'write', timeoutMs))) return 'busy';
+    return this.#serial.run(async () => {
+      const capture = this.#lent;
+      assert(capture, 'what is taken back was lent');
+      try {
+        const batch = await capture.run();
+        if (!capture.isAtEnd) throw new SkeinError('WAL_GAP', `Not all of ${this.name} could be captured.`);
+        if (batch) this.#moveTo(this.parts.log.tail, batch.record.header);
+        return batch ?? 'nothing';
+      } catch (error) {
+        // What is here is not known then: the primary sends what differs.
+        this.#checksums = await scanChecksums(new PageSource(this.files, await settledIndex(this.files)));
+        this.#position = { txid: txid(0), checksum: this.#checksums.checksum };
+        throw error;
+      } finally {
+        this.#injector = new WalInjector(this.files);
+        this.#lent = undefined;
+        release();
+      }
     });
   }
 
@@ -344,11 +398,3 @@ export class ReplicaDatabase {
     if (this.parts.log.find(this.#position)) this.parts.log.truncateAfter(this.#position);
   }
 }
-
-export type ReplicaApply = {
-  /** The chunk stays the caller's. Throws `LTX_INVALID`, `POSITION_MISMATCH`, or the system's error; `abort` then. */
-  push(chunk: Uint8Array): void;
-  /** Makes the transaction visible and returns the position it leads to. Throws as `push` does. */
-  finish(): Position;
-  abort(): void;
-};

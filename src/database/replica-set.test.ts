@@ -207,9 +207,9 @@ test('a database whose file a program removed on the replica is nothing to lead 
   const primary = await one.primary(t);
   const replicas = await startSet(t, two);
   const replica = await (await receive(replicas, primary)).finish();
-  assert.equal(replica.isInPlace, true);
+  assert.equal(replica.files.isInPlace, true);
   rmSync(two.file());
-  assert.equal(replica.isInPlace, false);
+  assert.equal(replica.files.isInPlace, false);
   await assert.rejects(replicas.rest(), hasCode('DATABASE_NOT_FOUND'));
   assert.equal(replicas.get('a.db'), replica, 'it follows on');
 });

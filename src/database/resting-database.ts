@@ -1,3 +1,4 @@
+import { SkeinError } from '../base/errors.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import type { Position } from '../ltx/position.ts';
 import type { DatabaseFiles } from '../sqlite/database-files.ts';
@@ -14,3 +15,11 @@ export type RestingDatabase = {
   /** TXID 0 when the log does not know the state. */
   readonly position: Position;
 };
+
+/** A program has removed the file, or put another in its place. */
+export function notInPlace(name: string): SkeinError {
+  return new SkeinError(
+    'DATABASE_NOT_FOUND',
+    `The file of ${name} was removed or replaced by a program on this node, which cannot lead without it. Start the node again: it gets the database from the primary.`,
+  );
+}

@@ -15,6 +15,8 @@ export type ApiRoute = (call: ApiRequest) => Promise<void> | void;
 export type ApiServerOptions = {
   readonly listen: { readonly host: string; readonly port: number };
   readonly secret: string | undefined;
+  /** For every answer to who has shown the secret. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** By method and path, like "GET /status". */
   readonly routes: ReadonlyMap<string, ApiRoute>;
   /** Takes over the stream's upgrade. */
@@ -115,6 +117,8 @@ export class ApiServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       this.#requireSecret(request);
+      for (const [name, value] of Object.entries(this.#options.headers ?? {}))
+        response.setHeader(name, value);
       const url = new URL(request.url ?? '/', 'http://node');
       const route = this.#options.routes.get(`${request.method} ${url.pathname}`);
       if (route) await route({ request, response, query: url.searchParams });

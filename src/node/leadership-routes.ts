@@ -1,17 +1,12 @@
-import type { ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { monotonicMs, wallClockMs } from '../base/clock.ts';
-import { messageOf, SkeinError } from '../base/errors.ts';
-import { sleep } from '../base/sleep.ts';
+import { wallClockMs } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import type { Leadership } from '../lease/leadership.ts';
 import { type ApiRequest, sendJson } from './api-server.ts';
 import { readJson } from './json-body.ts';
+import type { Promotion } from './promotion.ts';
 import type { Roles } from './roles.ts';
-
-/** How long a promotion may take: longer than a handoff with all its waits. */
-const promoteTimeoutMs = 20_000;
-const promotePollMs = 25;
 
 const handoffRequest = z.strictObject({ node: z.string().min(1).max(200).optional() });
 const promoteRequest = z.strictObject({ acceptLoss: z.boolean().default(false) });
@@ -21,11 +16,13 @@ export class LeadershipRoutes {
   readonly #config: Config;
   readonly #roles: () => Roles;
   readonly #leadership: () => Leadership;
+  readonly #promotion: Promotion;
 
-  constructor(config: Config, roles: () => Roles, leadership: () => Leadership) {
+  constructor(config: Config, roles: () => Roles, leadership: () => Leadership, promotion: Promotion) {
     this.#config = config;
     this.#roles = roles;
     this.#leadership = leadership;
+    this.#promotion = promotion;
   }
 
   /** What `skein doctor` looks at. */
@@ -50,7 +47,7 @@ export class LeadershipRoutes {
 
   /** Answers when the other node has the lease. */
   async handOff({ request, response }: ApiRequest): Promise<void> {
-    this.#requireMovable();
+    this.#promotion.requireMovable();
     const { node } = await readJson(
       request,
       handoffRequest,
@@ -65,79 +62,12 @@ export class LeadershipRoutes {
 
   /** Answers when this node leads. */
   async promote({ request, response }: ApiRequest): Promise<void> {
-    this.#requireMovable();
+    this.#promotion.requireMovable();
     const { acceptLoss } = await readJson(request, promoteRequest, '{"acceptLoss": false}');
-    if (!this.#leads) await this.#becomePrimary(acceptLoss, response);
-    if (!this.#leads) {
-      const { obstacle, problem } = this.#leadership().report();
-      throw new SkeinError(
-        'NO_CANDIDATE',
-        `This node did not come to lead: ${problem ?? obstacle ?? 'another one has the lease'}. GET /leadership has the details.`,
-      );
-    }
-    sendJson(response, 200, { primary: this.#config.node.name });
-  }
-
-  get #leads(): boolean {
-    const roles = this.#roles();
-    return roles.replication?.role === 'primary' && !roles.isFenced;
-  }
-
-  async #becomePrimary(acceptLoss: boolean, response: ServerResponse): Promise<void> {
-    const over = new AbortController();
-    const end = () => over.abort();
+    const gone = new AbortController();
+    const end = () => gone.abort();
     response.once('close', end);
-    try {
-      const primary = this.#roles().replication?.primary();
-      if (primary) await this.#askFor(primary.url);
-      else this.#takeFreeLease(acceptLoss, over.signal);
-      const untilMs = monotonicMs() + promoteTimeoutMs;
-      while (!this.#leads && monotonicMs() < untilMs && !over.signal.aborted)
-        await sleep(promotePollMs, over.signal);
-    } finally {
-      response.off('close', end);
-      // What a person accepted holds for this request, not for whatever happens to the lease tomorrow.
-      end();
-    }
-  }
-
-  #takeFreeLease(acceptLoss: boolean, signal: AbortSignal): void {
-    const { obstacle } = this.#leadership().report();
-    if (acceptLoss) this.#leadership().acceptLoss(signal);
-    else if (obstacle !== undefined) {
-      throw new SkeinError(
-        'NO_CANDIDATE',
-        `This node ${obstacle}. To lead all the same, and give up what it lacks: skein promote --accept-loss.`,
-      );
-    }
-  }
-
-  /** The primary hands over to this node. Throws its answer when that is an error. */
-  async #askFor(primaryUrl: string): Promise<void> {
-    const { secret, name } = this.#config.node;
-    const answer = await fetch(new URL('/handoff', primaryUrl), {
-      method: 'POST',
-      headers: secret === undefined ? {} : { authorization: `Bearer ${secret}` },
-      body: JSON.stringify({ node: name }),
-      signal: AbortSignal.timeout(promoteTimeoutMs),
-    }).catch((cause: unknown) => {
-      throw new SkeinError('PRIMARY_UNREACHABLE', `The primary at ${primaryUrl} does not answer.`, { cause });
-    });
-    if (answer.ok) return;
-    const body = (await answer.json().catch(() => undefined)) as
-      | { error?: { message?: unknown } }
-      | undefined;
-    throw new SkeinError(
-      'NO_CANDIDATE',
-      `The primary does not hand over: ${String(body?.error?.message ?? `HTTP status ${answer.status}`)}`,
-    );
-  }
-
-  #requireMovable(): void {
-    if (this.#config.lease.type !== 'static') return;
-    throw new SkeinError(
-      'USAGE',
-      'With [lease] type = "static" the primary never changes. Take a lease of another type on all nodes.',
-    );
+    await this.#promotion.promote(acceptLoss, gone.signal).finally(() => response.off('close', end));
+    sendJson(response, 200, { primary: this.#config.node.name });
   }
 }

@@ -16,13 +16,16 @@ import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
+import { LiteFsApi } from './litefs-api.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
+import { Promotion } from './promotion.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
 import type { Replication } from './replication.ts';
 import { Roles, type RolesParts } from './roles.ts';
+import { Startup } from './startup.ts';
 import { statusOf } from './status-route.ts';
 import { WaitRoute } from './wait-route.ts';
 
@@ -40,6 +43,10 @@ export class Node {
   readonly #config: Config;
   readonly #output: NodeOutput;
   readonly #supervisor: Supervisor;
+  readonly #promotion: Promotion;
+  readonly #startup: Startup;
+  readonly #litefs: LiteFsApi;
+  readonly #leading: LeadershipRoutes;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
   readonly #checkpointer = new Checkpointer();
@@ -59,17 +66,46 @@ export class Node {
     this.#supervisor = new Supervisor({
       processes: config.processes,
       environment: appEnvironment(config, process.env),
-      workingDirectory: config.sources.length > 0 ? dirname(config.sources[0]) : process.cwd(),
+      workingDirectory: workingDirectoryOf(config),
       killSignal: config.killSignal,
       killTimeoutMs: config.killTimeoutMs,
       output: (name, line) => output.process(name, line),
       event: output.log.notice,
-      exitWithMain: config.processes[0]?.argv !== undefined,
+      exitWithMain: config.processes.length === 1 && config.processes[0]?.argv !== undefined,
+    });
+    this.#promotion = new Promotion(
+      config,
+      () => this.#require(this.#roles),
+      () => this.#require(this.#leadership),
+    );
+    this.#leading = new LeadershipRoutes(
+      config,
+      () => this.#require(this.#roles),
+      () => this.#require(this.#leadership),
+      this.#promotion,
+    );
+    this.#litefs = new LiteFsApi({
+      config,
+      roles: () => this.#require(this.#roles),
+      replication: () => this.#require(this.#replication),
+      writable: async (database) => this.#requirePrimary().writable(database),
+      hidden: () => this.#require(this.#directory).hidden,
+      promotion: this.#promotion,
+      leading: this.#leading,
+      warn: output.log.warn,
+    });
+    this.#startup = new Startup({
+      config,
+      supervisor: this.#supervisor,
+      stopping: this.#stopping.signal,
+      promote: (signal) => this.#promotion.promote(false, signal),
+      warn: output.log.warn,
     });
     const { listen, secret } = config.node;
     this.#api = new ApiServer({
       listen,
       secret,
+      headers: this.#litefs.headers,
       routes: this.#routes(),
       upgrade: (request, socket, head) => {
         if (this.#replication) this.#replication.accept(request, socket, head);
@@ -104,6 +140,7 @@ export class Node {
       api: config.node.advertise,
       directory: config.database.dir,
     });
+    if (config.litefs) log.notice(`config file read from ${config.sources[0]}`);
     if (config.sections.length > 0)
       log.notice('accepted without effect so far', { sections: config.sections.join(', ') });
     await this.#createRoles(this.#directory);
@@ -122,8 +159,12 @@ export class Node {
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
       () => this.#supervisor.stop(),
+      // What a replica writes in this node's place comes in by the API.
+      () => this.#litefs.drain(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
+      // What a program wrote under a halt lock is with the primary first, if that answers.
+      () => this.#litefs.settled(),
       // All that was written is at another node, if there is one, before that may lead.
       async () => {
         const isQuiet = (await this.#roles?.ship()) ?? true;
@@ -191,7 +232,8 @@ export class Node {
       changed: (role) => this.#changedTo(role),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
-      processes: (role) => this.#supervisor.setRole(role),
+      waitsForSync: this.#config.litefs?.skipSync !== true,
+      processes: (role) => this.#startup.setRole(role),
       kill: (which) => this.#supervisor.kill(which),
     });
     const leadership = new Leadership(await openLease(this.#config), lineage, roles);
@@ -236,11 +278,6 @@ export class Node {
     const directory = () => this.#require(this.#directory);
     let metrics: NodeMetrics | undefined;
     const wait = new WaitRoute(replication);
-    const leading = new LeadershipRoutes(
-      this.#config,
-      () => this.#require(this.#roles),
-      () => this.#require(this.#leadership),
-    );
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -270,9 +307,8 @@ export class Node {
         },
       ],
       ['POST /wait', (call) => wait.answer(call)],
-      ['GET /leadership', (call) => leading.report(call)],
-      ['POST /handoff', (call) => leading.handOff(call)],
-      ['POST /promote', (call) => leading.promote(call)],
+      ['GET /leadership', (call) => this.#leading.report(call)],
+      ...this.#litefs.routes(),
       ['GET /export', (call) => exporting.answer(call)],
       ['POST /import', (call) => importing.answer(call)],
     ]);
@@ -297,6 +333,13 @@ export class Node {
     sendJson(response, healthy ? 200 : 503, { healthy, started: this.#started, connected, problems });
   }
 
+  /** Throws `NOT_PRIMARY` unless the app may write here. */
+  #requirePrimary(): PrimaryReplication {
+    const roles = this.#require(this.#roles);
+    if (roles.replication?.role === 'primary' && !roles.isFenced) return roles.replication;
+    throw new SkeinError('NOT_PRIMARY', 'This node only reads. Ask the primary for a halt lock.');
+  }
+
   #require<T>(part: T | undefined): T {
     if (part !== undefined) return part;
     throw new SkeinError('DATABASE_BUSY', 'The node is still starting. Try again in a moment.');
@@ -306,6 +349,11 @@ export class Node {
 /** No chain of an earlier epoch has come so far, unless by more than four thousand million transactions in an epoch. */
 function chainBaseOf(epoch: number): number {
   return Math.min(Math.max(0, epoch - 1) * 2 ** 32, 2 ** 52);
+}
+
+/** A command of a file is run where the file is; those of a litefs.yml, which is often in /etc, where the node was started. */
+function workingDirectoryOf({ sources: [file], litefs }: Config): string {
+  return file === undefined || litefs !== undefined ? process.cwd() : dirname(file);
 }
 
 function fixedRoleOf(primary: string | undefined, advertise: string): 'primary' | 'replica' {

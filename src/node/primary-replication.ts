@@ -221,6 +221,11 @@ export class PrimaryReplication implements Replication {
     return database.position;
   }
 
+  /** Throws `DATABASE_NOT_FOUND`, `DATABASE_BUSY`. */
+  async writable(name: string): Promise<PrimaryDatabase> {
+    return this.#database(name) ?? this.#lookAgain(name);
+  }
+
   isDurable(name: string, position: Position): boolean {
     return this.#durability?.isDurable(name, position) ?? false;
   }

@@ -150,8 +150,24 @@ export class ReplicaReplication implements Replication {
 
   /** What this node could lead with, by name. */
   positionsInPlace(): Map<string, Position> {
-    const inPlace = this.#set.all().filter((database) => database.isInPlace);
+    const inPlace = this.#set.all().filter((database) => database.files.isInPlace);
     return new Map(inPlace.map(({ name, position }) => [name, position]));
+  }
+
+  /** Throws `DATABASE_NOT_FOUND`. */
+  replica(name: string): ReplicaDatabase {
+    return this.#database(name);
+  }
+
+  /** What a program of this node wrote under a halt lock is in the log. */
+  wrote(name: string): void {
+    const database = this.#set.get(name);
+    if (database) this.#appliedTo(database);
+  }
+
+  /** Has a database compared with the primary's: it may have what the primary has not. */
+  distrust(name: string): void {
+    this.#client?.resync(name);
   }
 
   replicas(): [] {
@@ -169,8 +185,8 @@ export class ReplicaReplication implements Replication {
       if (lagMs === undefined || lagMs > stalledMs)
         problems.set(name, 'this node is not in step with the primary');
     }
-    for (const { name, isInPlace } of this.#set.all()) {
-      if (!isInPlace)
+    for (const { name, files } of this.#set.all()) {
+      if (!files.isInPlace)
         problems.set(name, 'a program on this node removed or replaced the file: start the node again');
     }
     for (const [name, reason] of this.#set.problems()) problems.set(name, reason);

@@ -1,6 +1,7 @@
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
+import { LentMarks } from '../database/lent-database.ts';
 import { PrimarySet } from '../database/primary-set.ts';
 import type { RestingDatabase } from '../database/resting-database.ts';
 import type { Leadership } from '../lease/leadership.ts';
@@ -32,6 +33,8 @@ export type RolesParts = {
   readonly isInPrimaryRegion: boolean;
   /** The role of a node that never changes it; undefined with a lease that candidates take turns in. */
   readonly fixedRole: 'primary' | 'replica' | undefined;
+  /** Whether the app's processes start only when this node first holds all that the primary has. */
+  readonly waitsForSync: boolean;
   readonly handlers: Pick<
     ReplicaReplicationHandlers,
     'transaction' | 'primaryChanged' | 'lagChanged' | 'refused'
@@ -82,7 +85,8 @@ export class Roles implements LeadershipHandlers {
     // It leads in a moment, and has nobody to ask.
     if (fixedRole === 'primary') return;
     const replica = this.#createReplica();
-    if ((fixedRole ?? lineage.lineage.role) === 'replica') {
+    const marks = new LentMarks(directory.hidden);
+    if ((fixedRole ?? lineage.lineage.role) === 'replica' && !marks.areThere) {
       this.#replication = replica;
       await replica.start();
     } else {
@@ -96,12 +100,14 @@ export class Roles implements LeadershipHandlers {
         throw error;
       }
       replica.adopt(await set.rest(), false);
+      marks.clear();
       this.#replication = replica;
     }
     lineage.update({ role: 'replica' });
     directory.markStarted();
     // Only then does the app find what it expects.
-    void replica.synced.then(() => {
+    const synced = this.#parts.waitsForSync ? replica.synced : Promise.resolve();
+    void synced.then(() => {
       if (this.#replication === replica) this.#start('replica');
     });
   }

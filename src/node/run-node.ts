@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { flushCompileCache } from 'node:module';
+import { SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { createOutputPrinter, openStandardOutput } from '../supervisor/process-output.ts';
-import { releaseName } from '../supervisor/supervisor.ts';
+import { releaseName, setupName } from '../supervisor/supervisor.ts';
 import { Node } from './node.ts';
 import { createNodeLog, nodeLogName } from './node-log.ts';
 
@@ -15,6 +16,7 @@ export async function runNode(config: Config): Promise<number> {
   const names = [
     nodeLogName,
     ...(config.releaseCommand === undefined ? [] : [releaseName]),
+    ...((config.litefs?.setup.length ?? 0) === 0 ? [] : [setupName]),
     ...config.processes.map(({ name }) => name),
   ];
   const print = createOutputPrinter({ names, stream, colour });
@@ -28,6 +30,13 @@ export async function runNode(config: Config): Promise<number> {
       return new Promise<never>(() => undefined);
     });
     return await Promise.race([started, stopped, node.mainExit, node.failure]);
+  } catch (error) {
+    if (config.litefs?.exitOnError !== false || !(error instanceof SkeinError)) throw error;
+    log.warn('the start failed; exit-on-error is false, so this node stays as it is until it is stopped', {
+      code: error.code,
+      reason: error.message,
+    });
+    return await stopped;
   } finally {
     log.notice('the node is stopping');
     await node.stop();

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, lstatSync, openSync, readSync, type Stats } from 
 import { DatabaseSync } from 'node:sqlite';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs } from '../base/clock.ts';
-import { messageOf, SkeinError } from '../base/errors.ts';
+import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
 import { type ByteLocks, platformByteLocks, shmLock } from './byte-locks.ts';
 import { WalIndexReader } from './wal-index.ts';
@@ -46,7 +46,7 @@ export function requireSqlite(path: string, name: string): void {
 }
 
 /** Parts of this process that may need one lock at the same time, without knowing of each other. */
-export type LockUser = 'node' | 'fence' | 'recycle' | 'repair';
+export type LockUser = 'node' | 'fence' | 'halt' | 'recycle' | 'repair';
 
 /** What the name in the directory leads to, seen from the file that is held open. */
 export type Place = 'here' | 'gone' | 'replaced';
@@ -133,6 +133,16 @@ export class DatabaseFiles {
     const named = lstatSync(this.path, { throwIfNoEntry: false });
     if (!named) return 'gone';
     return isSameFile(named, fstatSync(this.database)) ? 'here' : 'replaced';
+  }
+
+  /** Whether the name leads to it, as far as can be told: a file that a program removed, or replaced, is nothing to lead with. */
+  get isInPlace(): boolean {
+    try {
+      return this.place() === 'here';
+    } catch (error) {
+      if (systemCodeOf(error) === undefined) throw error;
+      return true;
+    }
   }
 
   /** Of `-wal` and `-shm`, those whose names still lead to the files that are held open here. Throws the system's error. */

@@ -6,7 +6,7 @@ import type { PinnedState } from '../database/pinned-state.ts';
 import type { PrimaryDatabase } from '../database/primary-database.ts';
 import { writeChangedPages, writeSnapshot } from '../database/snapshot.ts';
 import { Spool } from '../database/spool.ts';
-import type { LogCursor } from '../log/log.ts';
+import type { LocatedRecord, LogCursor } from '../log/log.ts';
 import { PageChecksums } from '../ltx/page-checksums.ts';
 import { emptyPosition, formatPosition, type Position, positionsEqual, type Txid } from '../ltx/position.ts';
 import { chunkBytesMax, chunkKind, sharedMax } from './protocol.ts';
@@ -245,10 +245,8 @@ function openSpool(directory: string, name: string, pinned: PinnedState): Spool 
   }
 }
 
-function* readRecord({
-  record,
-  segment,
-}: NonNullable<ReturnType<PrimaryDatabase['parts']['log']['next']>>): Generator<Uint8Array> {
+/** The LTX file of a record in pieces; each is valid until the next is asked for. */
+export function* readRecord({ record, segment }: LocatedRecord): Generator<Uint8Array> {
   assert(record.length > 0, 'a record has bytes');
   const buffer = Buffer.allocUnsafe(Math.min(chunkBytesMax, record.length));
   for (let done = 0; done < record.length; ) {

@@ -1,6 +1,7 @@
 import { SkeinError } from '../base/errors.ts';
 import type { LostRange } from '../database/lost-entry.ts';
-import type { ReplicaApply, ReplicaDatabase } from '../database/replica-database.ts';
+import type { ReplicaApply } from '../database/replica-apply.ts';
+import type { ReplicaDatabase } from '../database/replica-database.ts';
 import type { DatabaseInstall, ReplicaSet } from '../database/replica-set.ts';
 import { type Position, positionsEqual } from '../ltx/position.ts';
 import { type Chunk, chunkKind } from './protocol.ts';
@@ -93,7 +94,7 @@ export class DatabaseReceiver {
       );
     }
     await database.recycleIfDue();
-    this.#apply = database.beginApply(chunk.kind === chunkKind.next ? 'next' : 'changed');
+    this.#apply = database.beginApply(chunk.kind === chunkKind.next ? 'next' : 'changed', chunk.bytes);
   }
 
   async #finish(): Promise<Position> {

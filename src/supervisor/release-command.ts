@@ -6,6 +6,8 @@ const lastLinesMax = 20;
 const lastLineCharactersMax = 500;
 
 export type ReleaseLimits = {
+  /** What it is, at the beginning of a sentence. */
+  readonly title: string;
   readonly timeoutMs: number;
   readonly killSignal: NodeJS.Signals;
   readonly killTimeoutMs: number;
@@ -16,7 +18,7 @@ export type ReleaseLimits = {
 };
 
 /**
- * Runs the release command to its end. Rejects with RELEASE_COMMAND_FAILED, with how it ended and its last lines of
+ * Runs the release command, or another that has to be done first, to its end. Rejects with RELEASE_COMMAND_FAILED, with how it ended and its last lines of
  * output; the command itself is not named, since variables in it are already replaced by what may be secret.
  */
 export async function runReleaseCommand(options: RunOptions, limits: ReleaseLimits): Promise<void> {
@@ -44,23 +46,24 @@ export async function runReleaseCommand(options: RunOptions, limits: ReleaseLimi
     clearTimeout(timer);
     limits.stop.removeEventListener('abort', stop);
     limits.kill.removeEventListener('abort', kill);
-    options.event('release command ended', { exit: describeExit(exit) });
-    if (timedOut) throw failed(`was stopped after ${limits.timeoutMs} ms, its time-out`, lastLines);
+    options.event(`${options.name} command ended`, { exit: describeExit(exit) });
+    if (timedOut)
+      throw failed(limits.title, `was stopped after ${limits.timeoutMs} ms, its time-out`, lastLines);
     if (!limits.stop.aborted && !limits.kill.aborted) {
       if (exit.code === 0) return;
-      throw failed(`failed with ${describeExit(exit)}`, lastLines);
+      throw failed(limits.title, `failed with ${describeExit(exit)}`, lastLines);
     }
   }
-  throw failed('was interrupted, because the node stops', lastLines);
+  throw failed(limits.title, 'was interrupted, because the node stops', lastLines);
 }
 
-function failed(how: string, lastLines: readonly string[]): SkeinError {
+function failed(title: string, how: string, lastLines: readonly string[]): SkeinError {
   const output =
     lastLines.length === 0
       ? 'It printed nothing.'
       : `Its last output:\n${lastLines.map((line) => `  ${line}`).join('\n')}`;
   return new SkeinError(
     'RELEASE_COMMAND_FAILED',
-    `The release command ${how}, so no process of the app was started. Correct it and start the node again. ${output}`,
+    `${title} ${how}, so no process of the app was started. Correct it and start the node again. ${output}`,
   );
 }

@@ -25,6 +25,20 @@ export type SupervisorOptions = {
 
 /** The name of the release command in front of its output. */
 export const releaseName = 'release';
+/** The same for what a litefs.yml has run first. */
+export const setupName = 'setup';
+
+/** LiteFS knows no limit; a timer of Node.js does. */
+const setupTimeoutMs = 7 * 86_400_000;
+
+type FirstCommand = {
+  readonly name: string;
+  readonly command: string;
+  readonly argv?: readonly string[];
+  /** What it is, at the beginning of a sentence. */
+  readonly title: string;
+  readonly variables: Readonly<Record<string, string>>;
+};
 
 /** Runs the app's processes as the node's role asks, and leaves none behind. `docs/supervisor.md` is its description. */
 export class Supervisor {
@@ -67,26 +81,39 @@ export class Supervisor {
    * Runs the command to its end, with RELEASE_COMMAND=1. Rejects with RELEASE_COMMAND_FAILED when it fails, is not
    * done after `timeoutMs`, or `signal` aborts.
    */
-  async runRelease(command: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    assert(this.#release === undefined, 'one release command at a time');
+  runRelease(command: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const title = 'The release command';
+    return this.#runFirst(
+      { name: releaseName, command, title, variables: { RELEASE_COMMAND: '1' } },
+      timeoutMs,
+      signal,
+    );
+  }
+
+  /** As `runRelease`, for a program that comes before the processes on every node, run without a shell and without a time-out. */
+  runSetup(argv: readonly string[], title: string, signal: AbortSignal): Promise<void> {
+    const command = argv.join(' ');
+    return this.#runFirst({ name: setupName, command, argv, title, variables: {} }, setupTimeoutMs, signal);
+  }
+
+  async #runFirst(first: FirstCommand, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    assert(this.#release === undefined, 'one command at a time comes first');
     const { environment, workingDirectory, killSignal, killTimeoutMs, output, event } = this.#options;
+    const { name, command, argv, title, variables } = first;
     this.#killRelease = new AbortController();
     this.#release = runReleaseCommand(
       {
-        name: releaseName,
+        name,
         command,
-        environment: {
-          ...environment,
-          RELEASE_COMMAND: '1',
-          FLY_PROCESS_GROUP: releaseName,
-          SKEIN_PROCESS: releaseName,
-        },
+        argv,
+        environment: { ...environment, ...variables, FLY_PROCESS_GROUP: name, SKEIN_PROCESS: name },
         workingDirectory,
         guard: this.#guard,
-        output: (line, stream) => output(releaseName, line, stream),
+        output: (line, stream) => output(name, line, stream),
         event,
       },
       {
+        title,
         timeoutMs,
         killSignal,
         killTimeoutMs,
