@@ -1,0 +1,53 @@
+import type { ConnectionPool } from './connection-pool.ts';
+import type { RequestHead } from './request-head.ts';
+import type { ResponseHead } from './response-head.ts';
+
+/** An answer of the door's own. */
+export type Answer = {
+  readonly kind: 'answer';
+  readonly status: number;
+  /** Complete lines, each with its CRLF. */
+  readonly lines?: string;
+  readonly body: string;
+};
+
+/** Where a request goes on to, and what is done with its response. */
+export type Forwarding = {
+  readonly kind: 'forward';
+  readonly pool: ConnectionPool;
+  /** Complete lines for the request's head, each with its CRLF. */
+  readonly lines: string;
+  /** To another node: a request that is safe to repeat may be routed anew when that is lost. */
+  readonly isToNode: boolean;
+  /** Called with the head of the final response, or undefined if there will be none. Once for each time it is sent. */
+  readonly settled?: () => void;
+  /** What is to be changed in the response, perhaps after a wait; undefined for nothing. Never rejects. */
+  readonly review?: (head: ResponseHead) => Review | undefined | Promise<Review | undefined>;
+};
+
+export type Review = {
+  /** The response is dropped, and the request goes there instead. */
+  readonly replay?: Route;
+  /** Names in lower case. */
+  readonly drops?: ReadonlySet<string>;
+  readonly lines?: string;
+};
+
+export type Route = Answer | Forwarding;
+
+/** A request as a router sees it. */
+export type RoutedRequest = {
+  readonly head: RequestHead;
+  /** It came through a tunnel: from another door, or from the app. */
+  readonly isFromNode: boolean;
+  /** How the client reached the first proxy. */
+  readonly isSecure: boolean;
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal;
+};
+
+/** Decides on each request. */
+export type Router = {
+  /** Never rejects. Called again when the place that it named could not be reached. */
+  route(request: RoutedRequest): Route | Promise<Route>;
+};
