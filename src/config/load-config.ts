@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { parseFlags } from './flags.ts';
 import { Givens } from './givens.ts';
+import { readHttp } from './http-settings.ts';
 import { readLease } from './lease-settings.ts';
 import { formatListenAddress, isLoopback, isWildcard, type ListenAddress } from './listen-address.ts';
 import { readEnvSection, readProcessesSection } from './open-sections.ts';
@@ -62,6 +63,7 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
     releaseCommand: readKey(keys.releaseCommand, givens),
     releaseCommandTimeoutMs: readKey(keys.releaseCommandTimeout, givens) ?? 300_000,
     internalPort: readKey(keys.internalPort, givens) ?? 8080,
+    http: readHttp(givens),
     killSignal: readKey(keys.killSignal, givens) ?? 'SIGINT',
     killTimeoutMs: readKey(keys.killTimeout, givens) ?? 5000,
     database: { dir: databaseDir(givens, around) },

@@ -1,41 +1,23 @@
 import type { Duplex } from 'node:stream';
 import { BadMessage } from './bad-message.ts';
 import { BodyReader } from './body-reader.ts';
+import type { DoorShared } from './door-shared.ts';
 import { Exchange } from './exchange.ts';
+import type { Answerable, ExchangeClient } from './exchange-client.ts';
 import type { Sender } from './forward-head.ts';
 import { HeadReader } from './head-reader.ts';
 import { joinSockets } from './join-sockets.ts';
-import type { KeptBodies } from './kept-body.ts';
 import { writeParts } from './message-writer.ts';
 import { answerText } from './own-answer.ts';
 import type { Peer } from './peer.ts';
 import { parseRequestHead, type RequestHead } from './request-head.ts';
-import type { Answer, Router } from './route.ts';
+import type { Answer } from './route.ts';
 
-/** All times in ms. */
-export type ConnectionLimits = {
-  readonly headBytesMax: number;
-  /** From the first byte of a head to its last. */
-  readonly headMs: number;
-  /** Between requests. */
-  readonly idleMs: number;
-  /** Without any byte of a body that is to come, or of a response that is to be taken. */
-  readonly progressMs: number;
-  /** How long a request that was not sent is tried anew. */
-  readonly retryMs: number;
-};
-
-/** What all connections of a door have in common. */
-export type DoorShared = {
-  readonly router: Router;
-  readonly limits: ConnectionLimits;
-  readonly keptBodies: KeptBodies;
-  /** No new requests. */
-  readonly isDraining: boolean;
-  /** A coarse clock. */
-  nowMs(): number;
-  /** The connection is gone, or has become a plain pipe of these two sockets. */
+/** Who looks after a connection. */
+export type ConnectionOwner = {
+  /** It is gone, or has become a plain pipe. */
   closed(connection: ClientConnection): void;
+  /** These two are a plain pipe from now on. */
   joined(one: Duplex, other: Duplex): void;
 };
 
@@ -45,9 +27,10 @@ const pendingBytesMax = 65_536;
 const lingerMs = 2_000;
 
 /** One client's connection: its requests, one after the other. */
-export class ClientConnection {
+export class ClientConnection implements ExchangeClient {
   readonly shared: DoorShared;
   readonly isTunnel: boolean;
+  readonly #owner: ConnectionOwner;
   readonly #peer: Peer;
   readonly #socket: Duplex;
   readonly #reader: HeadReader;
@@ -64,7 +47,8 @@ export class ClientConnection {
   /** Since when the client is waited for. */
   #sinceMs: number;
 
-  constructor(shared: DoorShared, socket: Duplex, peer: Peer) {
+  constructor(shared: DoorShared, owner: ConnectionOwner, socket: Duplex, peer: Peer) {
+    this.#owner = owner;
     this.shared = shared;
     this.#socket = socket;
     this.#peer = peer;
@@ -91,7 +75,7 @@ export class ClientConnection {
   }
 
   /** Whether another request may follow this one. */
-  keepsAlive(exchange: Exchange): boolean {
+  keepsAlive(exchange: Answerable): boolean {
     return exchange.head.keepsAlive && !this.shared.isDraining && !this.#hasEnded;
   }
 
@@ -127,14 +111,14 @@ export class ClientConnection {
   }
 
   /** Writes the door's own answer to the request, and goes on or closes. */
-  answer(exchange: Exchange, answer: Answer): void {
+  answer(exchange: Answerable, answer: Answer): void {
     const keeps = this.keepsAlive(exchange) && exchange.isRequestComplete;
     this.write(answerText(answer, exchange.head.method, keeps, exchange.head.isHttp10));
     this.finished(exchange, !keeps);
   }
 
   /** The response is complete. */
-  finished(exchange: Exchange, mustClose: boolean): void {
+  finished(exchange: Answerable, mustClose: boolean): void {
     const keeps = !mustClose && exchange.isRequestComplete && this.keepsAlive(exchange);
     this.#exchange = undefined;
     this.#body = undefined;
@@ -158,8 +142,8 @@ export class ClientConnection {
     if (this.#pending) other.write(this.#pending);
     writeParts(socket, rest.length > 0 ? [text, rest] : [text]);
     this.#exchange = undefined;
-    this.shared.closed(this);
-    this.shared.joined(socket, other);
+    this.#owner.closed(this);
+    this.#owner.joined(socket, other);
     joinSockets(socket, other);
     if (this.#hasEnded) other.end();
   }
@@ -306,6 +290,6 @@ export class ClientConnection {
   readonly #onClose = (): void => {
     this.#exchange?.abort();
     this.#exchange = undefined;
-    this.shared.closed(this);
+    this.#owner.closed(this);
   };
 }

@@ -2,7 +2,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { monotonicMs } from '../base/clock.ts';
 import { messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
-import { ClientConnection, type ConnectionLimits, type DoorShared } from './client-connection.ts';
+import { ClientConnection, type ConnectionOwner } from './client-connection.ts';
+import type { ConnectionLimits, DoorShared } from './door-shared.ts';
 import type { KeptBodies } from './kept-body.ts';
 import { type ForwardedTrust, Peer } from './peer.ts';
 import type { Router } from './route.ts';
@@ -24,7 +25,7 @@ const keptBytesMax = 64 << 20;
 const keepAliveMs = 60_000;
 
 /** HTTP/1.1 in front of an app: takes connections in, and ends those that do not get on. */
-export class Door implements DoorShared {
+export class Door implements DoorShared, ConnectionOwner {
   readonly router: Router;
   readonly limits: ConnectionLimits;
   readonly keptBodies: KeptBodies;
@@ -120,7 +121,7 @@ export class Door implements DoorShared {
 
   #take(socket: Duplex | Socket, peer: Peer): void {
     if (this.#isDraining) socket.destroy();
-    else this.#connections.add(new ClientConnection(this, socket, peer));
+    else this.#connections.add(new ClientConnection(this, this, socket, peer));
   }
 
   #sweep(): void {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
-import type { ClientConnection } from './client-connection.ts';
+import type { ExchangeClient } from './exchange-client.ts';
 import type { Fields } from './fields.ts';
 import { informationText, lastChunkText, requestText, responseText, switchingText } from './forward-head.ts';
 import { KeptBody } from './kept-body.ts';
@@ -23,11 +23,12 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 /** One request and its response, from the client's connection to another and back. */
 export class Exchange implements ResponseSink, RoutedRequest {
   readonly head: RequestHead;
-  readonly #client: ClientConnection;
+  readonly #client: ExchangeClient;
   readonly #gone = new AbortController();
   #forwarding: Forwarding | undefined;
   #connection: UpstreamConnection | undefined;
   #isConnectionFresh = true;
+  #settled: (() => void) | undefined;
   /** What of the request's body could not be sent so far. */
   #queue: Buffer[] = [];
   #queueBytes = 0;
@@ -44,9 +45,10 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #held: Buffer[] = [];
   #isHeadSent = false;
   #isResponseComplete = false;
+  #responseTrailers: Fields | undefined;
   #isOver = false;
 
-  constructor(client: ClientConnection, head: RequestHead) {
+  constructor(client: ExchangeClient, head: RequestHead) {
     this.#client = client;
     this.head = head;
     this.#isRequestComplete = !head.hasBody;
@@ -133,9 +135,8 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#framing = framing;
     this.#held = first;
     this.#isResponseComplete = isComplete;
-    const forwarding = this.#forwarding;
-    forwarding?.settled?.();
-    const review = forwarding?.review?.(head);
+    this.#settle();
+    const review = this.#forwarding?.review?.(head);
     if (!(review instanceof Promise)) {
       this.#reviewed(review);
       return;
@@ -160,18 +161,16 @@ export class Exchange implements ResponseSink, RoutedRequest {
     if (this.#isHeadSent) this.#finish();
   }
 
-  #responseTrailers: Fields | undefined;
-
   upgraded(head: ResponseHead, socket: Socket, rest: Buffer): void {
-    this.#forwarding?.settled?.();
+    this.#settle();
     this.#over();
     this.#client.switchTo(switchingText(head), socket, rest);
   }
 
   failed(reason: string, hasAnswered: boolean): void {
     if (this.#isOver) return;
-    const { isToNode = false, settled } = this.#forwarding ?? {};
-    if (!this.#response) settled?.();
+    const isToNode = this.#forwarding?.isToNode ?? false;
+    this.#settle();
     if (this.#isHeadSent) {
       this.#over();
       // The client is not to take what it has for the whole.
@@ -198,6 +197,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   #send(forwarding: Forwarding): void {
     this.#forwarding = forwarding;
+    this.#settled = forwarding.sending?.();
     // Only one that was just in use, for what must not be sent twice.
     const idleMsMax = idempotent.has(this.method) ? Number.POSITIVE_INFINITY : unsafeIdleMsMax;
     const connection = forwarding.pool.take(idleMsMax);
@@ -211,8 +211,8 @@ export class Exchange implements ResponseSink, RoutedRequest {
       if (this.#isOver) forwarding.pool.release(connection);
       else this.#attach(connection, forwarding);
     } catch (error) {
-      forwarding.settled?.();
       if (this.#isOver) return;
+      this.#settle();
       // Nothing was sent.
       if (this.#client.shared.nowMs() < this.#untilMs) this.#again();
       else this.#answer(502, `The app does not answer: ${messageOf(error)}.`);
@@ -312,7 +312,14 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#client.answer(this, answer);
   }
 
+  #settle(): void {
+    const settled = this.#settled;
+    this.#settled = undefined;
+    settled?.();
+  }
+
   #over(): void {
+    this.#settle();
     this.#isOver = true;
     this.#kept.drop();
     this.#queue = [];

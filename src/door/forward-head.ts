@@ -26,6 +26,8 @@ const ofTheDoor = new Set([
   'fly-replay-src',
 ]);
 
+const madeAnew = new Set(['host', 'expect', 'http2-settings', 'skein-hop']);
+
 /** Who asks, as the app is told. */
 export type Sender = {
   /** Lines that tell of the client, in place of those that `replaces` names. */
@@ -44,11 +46,12 @@ export function requestText(
   const { fields, method, target, host = '' } = head;
   let text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`;
   const named = namedBy(fields);
+  const isReplayed = extraLines.includes('fly-replay-src:');
   const { list } = fields;
   for (let at = 0; at < list.length; at += 3) {
     const lower = list[at + 1];
-    if (lower === 'host' || hopByHop.has(lower) || sender.replaces.has(lower) || named?.has(lower)) continue;
-    if (lower === 'expect' || lower === 'http2-settings') continue;
+    if (hopByHop.has(lower) || sender.replaces.has(lower) || named?.has(lower)) continue;
+    if (madeAnew.has(lower) || (lower === 'fly-replay-src' && isReplayed)) continue;
     if (lower.includes('_') && ofTheDoor.has(lower.replaceAll('_', '-'))) continue;
     text += `${list[at]}: ${list[at + 2]}\r\n`;
   }

@@ -19,8 +19,8 @@ export type Forwarding = {
   readonly lines: string;
   /** To another node: a request that is safe to repeat may be routed anew when that is lost. */
   readonly isToNode: boolean;
-  /** Called with the head of the final response, or undefined if there will be none. Once for each time it is sent. */
-  readonly settled?: () => void;
+  /** Called each time that the request is sent; what it returns, when the app is done with it, or will never be. */
+  readonly sending?: () => () => void;
   /** What is to be changed in the response, perhaps after a wait; undefined for nothing. Never rejects. */
   readonly review?: (head: ResponseHead) => Review | undefined | Promise<Review | undefined>;
 };

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Config } from '../config/config.ts';
+import { readHttp } from '../config/http-settings.ts';
 import { appEnvironment } from './app-environment.ts';
 
 const config: Config = {
+  http: readHttp(new Map()),
   app: 'shop',
   primaryRegion: 'ams',
   env: { GREETING: 'hello', PATH: '/opt/bin' },

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
+import type { PeerNode } from '../door/door-node.ts';
+import { NodeDoor } from '../door/node-door.ts';
 import { tunnelPath } from '../door/open-tunnel.ts';
 import { Leadership } from '../lease/leadership.ts';
 import { LineageFile } from '../lease/lineage-file.ts';
@@ -48,6 +51,7 @@ export class Node {
   readonly #api: ApiServer;
   readonly #primaryWatch: PrimaryWatch;
   readonly #tunnels: TunnelRoute;
+  readonly #door: NodeDoor | undefined;
   readonly #checkpointer = new Checkpointer();
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
@@ -86,11 +90,12 @@ export class Node {
       node: name,
       secret,
       appPort: config.internalPort,
-      primaryWaitMs: 5_000,
+      primaryWaitMs: config.http.primaryWaitMs,
       primary: (timeoutMs, signal) => this.#primaryWatch.wait(timeoutMs, signal),
       urlOf: (node) => this.#urlOf(node),
-      door: () => undefined,
+      door: () => this.#enterDoor,
     });
+    this.#door = this.#createDoor();
     this.#api = new ApiServer({
       listen,
       secret,
@@ -120,6 +125,7 @@ export class Node {
     requireSafeSqlite();
     // The port first: a second start of the same node fails here, before it has touched anything.
     await this.#api.listen();
+    await this.#door?.listen();
     this.#directory = new DataDirectory(config.database.dir);
     this.#markers = new MarkerFiles(config.database.dir, this.#directory.hidden);
     log.notice('the node has started', {
@@ -146,7 +152,9 @@ export class Node {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
+      () => this.#door?.drain(),
       () => this.#supervisor.stop(),
+      () => this.#door?.stop(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
       () => this.#tunnels.stop(),
@@ -184,14 +192,41 @@ export class Node {
     else call[1].end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
   }
 
-  /** Undefined for a node that is neither connected to this one nor a candidate. */
+  #createDoor(): NodeDoor | undefined {
+    const { app, node, http } = this.#config;
+    if (!http.listen) return undefined;
+    return new NodeDoor(this.#config, http.listen, {
+      app,
+      name: node.name,
+      region: node.region,
+      secret: node.secret,
+      replication: () => this.#replication,
+      canWrite: () =>
+        this.#replication?.role === 'primary' &&
+        this.#roles?.isFenced === false &&
+        this.#leadership?.term?.isValid === true,
+      primary: () => this.#primaryWatch.current(),
+      peers: () => this.#peers(),
+    });
+  }
+
+  get #enterDoor(): ((socket: Duplex) => void) | undefined {
+    const door = this.#door;
+    return door && ((socket) => door.enter(socket));
+  }
+
   async #urlOf(node: string): Promise<string | undefined> {
-    const replication = this.#replication;
-    const connected = [replication?.primary() ?? [], replication?.replicas() ?? []].flat();
-    const found = connected.find((one) => one.node === node);
-    if (found) return found.url;
+    const primary = this.#replication?.primary();
+    if (primary?.node === node) return primary.url;
+    return (await this.#peers()).find((one) => one.node === node)?.url;
+  }
+
+  /** Nodes that are connected to this one, and candidates. */
+  async #peers(): Promise<PeerNode[]> {
+    const connected = this.#replication?.replicas().filter((replica) => replica.connected) ?? [];
     const announced = (await this.#leadership?.survey().catch(() => [])) ?? [];
-    return announced.find((one) => one.node === node)?.url;
+    const names = new Set(connected.map(({ node }) => node));
+    return [...connected, ...announced.filter(({ node }) => !names.has(node))];
   }
 
   #context(directory: DataDirectory): DatabaseContext {
@@ -231,6 +266,7 @@ export class Node {
       changed: (role) => this.#changedTo(role),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
+      writesSettled: (timeoutMs) => this.#door?.writesSettled(timeoutMs) ?? Promise.resolve(),
       processes: (role) => this.#supervisor.setRole(role),
       kill: (which) => this.#supervisor.kill(which),
     });
