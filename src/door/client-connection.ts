@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { BadMessage } from './bad-message.ts';
 import { BodyReader } from './body-reader.ts';
@@ -108,6 +109,11 @@ export class ClientConnection implements ExchangeClient {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  reset(): void {
+    if (this.#socket instanceof Socket) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   /** Writes the door's own answer to the request, and goes on or closes. */

@@ -25,6 +25,8 @@ export type ExchangeClient = {
   pause(): void;
   resume(): void;
   destroy(): void;
+  /** Ends it in a way that no end of a body looks like. */
+  reset(): void;
   /** Writes the door's own answer to the request, and goes on or closes. */
   answer(exchange: Answerable, answer: Answer): void;
   /** The response is complete. */

@@ -135,6 +135,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#framing = framing;
     this.#held = first;
     this.#isResponseComplete = isComplete;
+    if (isComplete) this.#connection = undefined;
     this.#settle();
     const review = this.#forwarding?.review?.(head);
     if (!(review instanceof Promise)) {
@@ -157,6 +158,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   bodyEnded(trailers: Fields | undefined): void {
     this.#isResponseComplete = true;
+    this.#connection = undefined;
     this.#responseTrailers = trailers;
     if (this.#isHeadSent) this.#finish();
   }
@@ -174,7 +176,8 @@ export class Exchange implements ResponseSink, RoutedRequest {
     if (this.#isHeadSent) {
       this.#over();
       // The client is not to take what it has for the whole.
-      this.#client.destroy();
+      if (this.#framing === 'close') this.#client.reset();
+      else this.#client.destroy();
       return;
     }
     this.#connection = undefined;

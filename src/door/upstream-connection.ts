@@ -13,9 +13,10 @@ export type ResponseSink = {
   readonly wantsUpgrade: boolean;
   /** A head with 100 to 199. */
   informed(head: ResponseHead): void;
-  /** The head, and what of the body came with it. `isComplete` when that is all. */
+  /** The head, and what of the body came with it. `isComplete` when that is all: the connection is not the sink's any more then. */
   responded(head: ResponseHead, framing: ResponseFraming, first: Buffer[], isComplete: boolean): void;
   bodyData(data: Buffer): void;
+  /** The connection is not the sink's any more. */
   bodyEnded(trailers: Fields | undefined): void;
   /** The socket is the sink's from now on. */
   upgraded(head: ResponseHead, socket: Socket, rest: Buffer): void;
@@ -138,18 +139,20 @@ export class UpstreamConnection {
     const next = this.#body.read(chunk, at);
     this.#first = undefined;
     const { isComplete, trailers } = this.#body;
+    // First of all it is free for others: the client's next request may come at once.
+    if (isComplete) this.#finish();
     const endsWithTrailers = isComplete && trailers !== undefined;
     sink.responded(head, framing, first, isComplete && !endsWithTrailers);
     if (endsWithTrailers) sink.bodyEnded(trailers);
-    if (isComplete) this.#finish();
     return next;
   }
 
   #readBody(body: BodyReader, chunk: Buffer, from: number): number {
     const next = body.read(chunk, from);
     if (body.isComplete) {
-      this.#sink?.bodyEnded(body.trailers);
+      const sink = this.#sink;
       this.#finish();
+      sink?.bodyEnded(body.trailers);
     }
     return next;
   }
@@ -189,9 +192,10 @@ export class UpstreamConnection {
       this.#fail(messageOf(error));
       return;
     }
-    this.#sink.bodyEnded(undefined);
+    const sink = this.#sink;
     this.#sink = undefined;
     this.socket.destroy();
+    sink.bodyEnded(undefined);
   };
 
   readonly #onDrain = (): void => this.#sink?.drained();

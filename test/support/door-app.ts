@@ -46,7 +46,10 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
   'GET /events': (request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
     let count = 0;
-    const timer = setInterval(() => response.write(`data: ${(count += 1)}\n\n`), 20);
+    const timer = setInterval(() => {
+      count += 1;
+      response.write(`data: ${count}\n\n`);
+    }, 20);
     request.on('close', () => clearInterval(timer));
   },
 };
