@@ -141,7 +141,6 @@ test('a response that is cut short is cut short for the client too', async (t) =
   for (const response of [
     'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc',
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n',
-    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nx\r\n',
   ]) {
     const { client } = await exchange(t, get, response, true);
     const heard = await client.rest();
@@ -159,6 +158,7 @@ test('a response that could be read in two ways is not passed on', async (t) => 
     'HTTP/1.1 200 OK\nContent-Length: 0\n\n',
     'HTTP/1.1 200 OK\r\nX y: z\r\n\r\n',
     'HTTP/1.1 200 OK\r\nX: y\0z\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nx\r\n',
     'hello\r\n\r\n',
     `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(10_000)}\r\n\r\n`,
     '',

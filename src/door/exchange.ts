@@ -183,7 +183,11 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#connection = undefined;
     const mayRepeat = idempotent.has(this.method) && this.#kept.isWhole && !this.#response;
     if (mayRepeat && !hasAnswered && (isToNode || !this.#isConnectionFresh)) this.#again();
-    else this.#answer(502, `${isToNode ? 'The primary' : 'The app'} did not answer in full: ${reason}.`);
+    else
+      this.#answer(
+        502,
+        `${isToNode ? 'The primary' : 'The app'} did not answer in full: ${reason.replace(/\.$/, '')}.`,
+      );
   }
 
   #route(): void {

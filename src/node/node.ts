@@ -361,6 +361,7 @@ export class Node {
     return new NodeMetrics({
       replication: () => this.#require(this.#replication),
       leadership: () => this.#require(this.#leadership).report(),
+      door: this.#door,
       hiddenDirectory: this.#require(this.#directory).hidden,
       labels: { app, node: node.name, region: node.region },
     });
