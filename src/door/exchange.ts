@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { messageOf } from '../base/errors.ts';
+import { messageOf, SkeinError } from '../base/errors.ts';
 import type { ExchangeClient } from './exchange-client.ts';
 import type { Fields } from './fields.ts';
 import { informationText, lastChunkText, requestText, responseText, switchingText } from './forward-head.ts';
@@ -13,7 +13,7 @@ import type { ResponseSink, UpstreamConnection } from './upstream-connection.ts'
 /** How much of a body waits while it is not known where it goes. */
 const queueBytesMax = 65_536;
 /** How often a request is sent anew, to another place or on another connection. */
-const attemptsMax = 30;
+const attemptsMax = 1_000;
 const replaysMax = 10;
 const retryPauseMs = 50;
 /** On a connection that was idle for longer, a request that is not safe to repeat might meet its end. */
@@ -148,7 +148,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
       if (this.#isOver) return;
       if (!this.#isResponseComplete && this.#connection === connection) connection?.socket.resume();
       this.#reviewed(answer);
-    });
+    }, this.#refused);
   }
 
   bodyData(data: Buffer): void {
@@ -193,9 +193,16 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #route(): void {
     this.#attempts += 1;
     const route = this.#client.shared.router.route(this);
-    if (route instanceof Promise) void route.then((found) => this.#isOver || this.#take(found));
+    if (route instanceof Promise)
+      void route.then((found) => this.#isOver || this.#take(found), this.#refused);
     else this.#take(route);
   }
+
+  /** The node cannot say where the request goes, or what has become of it. */
+  readonly #refused = (error: unknown): void => {
+    if (!(error instanceof SkeinError)) throw error;
+    this.#answer(503, error.message);
+  };
 
   #take(route: Route): void {
     if (route.kind === 'answer') this.#answerWith(route);
@@ -222,6 +229,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
       this.#settle();
       // Nothing was sent.
       if (this.#client.shared.nowMs() < this.#untilMs) this.#again();
+      else if (forwarding.isToNode) this.#answer(503, `${messageOf(error)} Nothing was written.`);
       else this.#answer(502, `The app does not answer: ${messageOf(error)}.`);
     }
   }
@@ -233,7 +241,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
       this.#answer(502, 'The app could not be reached.');
       return;
     }
-    setTimeout(() => this.#isOver || this.#route(), retryPauseMs * Math.min(this.#attempts, 5));
+    setTimeout(() => this.#isOver || this.#route(), retryPauseMs * Math.min(this.#attempts, 4));
   }
 
   /** Puts what was sent of the body back into the queue. False when that is not known any more. */

@@ -6,7 +6,7 @@ import type { DoorNode } from './door-node.ts';
 import { NodePools } from './node-pools.ts';
 import { Policy } from './policy.ts';
 
-/** How long a request that could not be sent is tried anew: an app that restarts takes about as long. */
+/** How long a request that could not be sent is tried anew, at least: an app that restarts takes about as long. */
 const retryMs = 5_000;
 
 /** The door of one node: its connections, where its requests go, and what they come to. */
@@ -37,7 +37,7 @@ export class NodeDoor {
         headMs: http.headTimeoutMs,
         idleMs: http.idleTimeoutMs,
         progressMs: http.progressTimeoutMs,
-        retryMs,
+        retryMs: Math.max(retryMs, http.primaryWaitMs),
       },
       connectionsMax: http.connectionsMax,
       replayBytesMax: http.replayBodyMax,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { monotonicMs } from '../base/clock.ts';
 import type { Replication } from '../node/replication.ts';
 import type { DoorFigures } from './door-figures.ts';
 import type { DoorNode } from './door-node.ts';
@@ -40,8 +41,8 @@ export class ReadGate {
   /** Never rejects. */
   async pass(position: SessionPosition, signal: AbortSignal): Promise<GateResult> {
     this.#figures.waited += 1;
-    const untilMs = performance.now() + this.#waitMs;
-    const leftMs = () => untilMs - performance.now();
+    const untilMs = monotonicMs() + this.#waitMs;
+    const leftMs = () => untilMs - monotonicMs();
     let wanted = position;
     while (leftMs() > 0 && !signal.aborted) {
       const replication = this.#node.replication();
@@ -75,7 +76,7 @@ export class ReadGate {
     const primary = replication.primary();
     if (!primary) return undefined;
     const { secret } = this.#node;
-    const timeout = AbortSignal.timeout(Math.max(1, Math.min(askTimeoutMs, leftMs)));
+    const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(Math.min(askTimeoutMs, leftMs))));
     try {
       const answer = await fetch(new URL('/status', primary.url), {
         headers: secret === undefined ? {} : { authorization: `Bearer ${secret}` },

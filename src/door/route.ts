@@ -21,7 +21,7 @@ export type Forwarding = {
   readonly isToNode: boolean;
   /** Called each time that the request is sent; what it returns, when the app is done with it, or will never be. */
   readonly sending?: () => () => void;
-  /** What is to be changed in the response, perhaps after a wait; undefined for nothing. Never rejects. */
+  /** What is to be changed in the response, perhaps after a wait; undefined for nothing. Rejects with a `SkeinError` at most. */
   readonly review?: (head: ResponseHead) => Review | undefined | Promise<Review | undefined>;
 };
 
@@ -48,6 +48,6 @@ export type RoutedRequest = {
 
 /** Decides on each request. */
 export type Router = {
-  /** Never rejects. Called again when the place that it named could not be reached. */
+  /** Rejects with a `SkeinError` at most. Called again when the place that it named could not be reached. */
   route(request: RoutedRequest): Route | Promise<Route>;
 };

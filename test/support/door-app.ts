@@ -38,6 +38,9 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
     for await (const chunk of request) bytes += chunk.length;
     answer(response, 200, { node, bytes });
   },
+  'GET /slow': (_request, response) => {
+    setTimeout(() => answer(response, 200, { node }), 1_000);
+  },
   'GET /headers': (request, response) => answer(response, 200, { node, headers: request.headers }),
   'GET /crash': (_request, response) => {
     response.writeHead(200, { 'content-length': 1_000 }).write('some');
