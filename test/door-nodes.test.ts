@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DoorNodes } from './support/door-nodes.ts';
+import { RawPeer } from './support/raw-peer.ts';
 import { post } from './support/test-candidates.ts';
 
 type Answer = {
@@ -42,7 +43,7 @@ test('a write on a replica reaches the primary, and its client reads it there at
 });
 
 test('a GET that turns out to write is replayed to the primary', async (t) => {
-  const doors = await DoorNodes.start(t);
+  const doors = await DoorNodes.start(t, { environment: { SKEIN_NODE_SECRET: 'what-all-nodes-know' } });
   const leader = await doors.candidates.leader();
   const [replica, other] = doors.candidates.others(leader);
   const written = await doors.get(replica, '/write');
@@ -64,6 +65,21 @@ test('a GET that turns out to write is replayed to the primary', async (t) => {
   assert.deepEqual([foreign.status, foreign.headers.get('fly-replay')], [202, 'app=another;region=ams']);
 });
 
+test('a WebSocket on a path of writes is one with the primary', async (t) => {
+  const doors = await DoorNodes.start(t, { environment: { SKEIN_HTTP_ALWAYS_FORWARD: '/socket' } });
+  const leader = await doors.candidates.leader();
+  const [replica] = doors.candidates.others(leader);
+  const client = await RawPeer.connect(doors.port(replica));
+  client.send('GET /socket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+  assert.match(await client.take(`${leader.name}:`), /^HTTP\/1\.1 101 /);
+  client.send('hello');
+  await client.take('hello');
+  client.end('last');
+  assert.equal(await client.rest(), 'last');
+});
+
+const rounds = Number(process.env.SKEIN_TEST_HANDOFFS ?? 6);
+
 test('a handoff under load refuses nothing', async (t) => {
   const doors = await DoorNodes.start(t);
   let isOver = false;
@@ -82,7 +98,7 @@ test('a handoff under load refuses nothing', async (t) => {
     }),
   );
   let leader = await doors.candidates.leader();
-  for (let round = 0; round < 6; round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     const [target] = doors.candidates.others(leader);
     await new Promise((resolve) => setTimeout(resolve, 200));
     const answer = await post(leader, '/handoff', { node: target.name });

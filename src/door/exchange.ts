@@ -24,7 +24,8 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 export class Exchange implements ResponseSink, RoutedRequest {
   readonly head: RequestHead;
   readonly #client: ExchangeClient;
-  readonly #gone = new AbortController();
+  /** Made when somebody asks for its signal: most requests need none. */
+  #gone: AbortController | undefined;
   #forwarding: Forwarding | undefined;
   #connection: UpstreamConnection | undefined;
   #isConnectionFresh = true;
@@ -73,6 +74,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
   }
 
   get signal(): AbortSignal {
+    this.#gone ??= new AbortController();
     return this.#gone.signal;
   }
 
@@ -112,6 +114,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
   abort(): void {
     if (this.#isOver) return;
     this.#over();
+    this.#gone ??= new AbortController();
     this.#gone.abort();
     this.#connection?.abandon();
   }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
 /**
@@ -66,7 +67,15 @@ createServer((request, response) => {
   Promise.resolve()
     .then(() => route(request, response))
     .catch((error: unknown) => answer(response, 500, { node, error: String(error) }));
-}).listen(Number(process.env.PORT), '127.0.0.1');
+})
+  .on('upgrade', (_request, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    socket.write(`${node}:`);
+    socket.write(head);
+    socket.pipe(socket);
+  })
+  .listen(Number(process.env.PORT), '127.0.0.1');
 
 function notes(): object {
   const found = database.prepare('SELECT id, text, node FROM notes ORDER BY id').all();
