@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { DoorNodes } from './support/door-nodes.ts';
 import { RawPeer } from './support/raw-peer.ts';
 import { post } from './support/test-candidates.ts';
+import { waitFor } from './support/wait-for.ts';
 
 type Answer = {
   readonly node: string;
@@ -113,4 +114,29 @@ test('a handoff under load refuses nothing', async (t) => {
   assert.ok(written.size > 50, `${written.size} notes`);
   assert.equal(notes.length, written.size, 'each is there once');
   assert.deepEqual(new Set(notes.map(({ text }) => text)), written);
+});
+
+test('a primary that is stopped in order refuses nothing that came by other nodes', async (t) => {
+  const doors = await DoorNodes.start(t, { environment: { SKEIN_HTTP_PRIMARY_WAIT: '15s' } });
+  const leader = await doors.candidates.leader();
+  const others = doors.candidates.others(leader);
+  await doors.post(leader, '/notes', 'first');
+  let isOver = false;
+  const statuses: number[] = [];
+  const writers = others.flatMap((node) =>
+    [1, 2].map(async () => {
+      while (!isOver) {
+        const response = await doors.post(node, '/notes', 'more');
+        await response.text();
+        statuses.push(response.status);
+      }
+    }),
+  );
+  await waitFor('some writes', () => statuses.length > 20);
+  await leader.stop();
+  const count = statuses.length;
+  await waitFor('writes to go on', () => statuses.length > count + 20);
+  isOver = true;
+  await Promise.all(writers);
+  assert.deepEqual([...new Set(statuses)], [201]);
 });

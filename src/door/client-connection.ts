@@ -163,7 +163,8 @@ export class ClientConnection implements ExchangeClient {
     } else if (this.#isBlocked) {
       if (waitedMs > progressMs) this.#socket.destroy();
     } else if (this.#exchange) {
-      const isWaiting = this.#body !== undefined && !this.#body.isComplete && !this.#isPaused;
+      const { isUnderWay } = this.#exchange;
+      const isWaiting = this.#body?.isComplete === false && !this.#isPaused && isUnderWay;
       if (isWaiting && waitedMs > progressMs)
         this.#refuse(new BadMessage(408, 'The body did not come in time.'));
     } else if (this.#reader.hasBegun) {
@@ -171,9 +172,9 @@ export class ClientConnection implements ExchangeClient {
     } else if (waitedMs > idleMs) this.#socket.destroy();
   }
 
-  /** Closes it as soon as no request is being answered. */
+  /** Closes it if no request is being answered. What another node has just sent is not to be lost. */
   drain(): void {
-    if (this.isIdle) this.#socket.destroy();
+    if (this.isIdle && !this.isTunnel) this.#socket.destroy();
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -37,6 +37,7 @@ export class Door implements DoorShared, ConnectionOwner {
   readonly #sweeping: NodeJS.Timeout;
   #nowMs = monotonicMs();
   #isDraining = false;
+  #isStopped = false;
 
   constructor(options: DoorOptions) {
     this.#options = options;
@@ -89,19 +90,20 @@ export class Door implements DoorShared, ConnectionOwner {
     this.#take(socket, Peer.tunnel());
   }
 
-  /** Takes no more connections, and waits up to `timeoutMs` until all requests are answered. */
+  /** Takes no more connections but those of other nodes, which are told to go elsewhere, and waits up to `timeoutMs` until all requests are answered. */
   async drain(timeoutMs: number): Promise<void> {
     this.#isDraining = true;
     if (this.#server.listening) this.#server.close();
     for (const connection of this.#connections) connection.drain();
     const untilMs = monotonicMs() + timeoutMs;
-    while (this.#connections.size > 0 && monotonicMs() < untilMs)
+    while ([...this.#connections].some(({ isIdle }) => !isIdle) && monotonicMs() < untilMs)
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   /** Ends everything. */
   stop(): void {
     this.#isDraining = true;
+    this.#isStopped = true;
     clearInterval(this.#sweeping);
     if (this.#server.listening) this.#server.close();
     for (const connection of this.#connections) connection.destroy();
@@ -120,7 +122,7 @@ export class Door implements DoorShared, ConnectionOwner {
   }
 
   #take(socket: Duplex | Socket, peer: Peer): void {
-    if (this.#isDraining) socket.destroy();
+    if (this.#isStopped || (this.#isDraining && !peer.isTunnel)) socket.destroy();
     else this.#connections.add(new ClientConnection(this, this, socket, peer));
   }
 

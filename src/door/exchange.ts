@@ -78,6 +78,15 @@ export class Exchange implements ResponseSink, RoutedRequest {
     return this.#gone.signal;
   }
 
+  get isDraining(): boolean {
+    return this.#client.shared.isDraining;
+  }
+
+  /** Whether it is known where the request goes, so that more of it can be taken. */
+  get isUnderWay(): boolean {
+    return this.#connection !== undefined;
+  }
+
   get isRequestComplete(): boolean {
     return this.#isRequestComplete;
   }
@@ -280,7 +289,10 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   #reviewed(review: Review | undefined): void {
     if (review?.replay) this.#replay(review.replay);
-    else this.#sendHead(review ?? {});
+    else if (review?.again && this.#kept.isWhole && this.#client.shared.nowMs() < this.#untilMs) {
+      if (!this.#isResponseComplete) this.#connection?.abandon();
+      this.#again();
+    } else this.#sendHead(review ?? {});
   }
 
   #replay(route: Route): void {

@@ -17,3 +17,6 @@ export function parseHop(text: string | undefined): Hop | undefined {
   if (count === undefined) return undefined;
   return { count: Number(count), intent: intent === 'here' ? 'here' : 'primary' };
 }
+
+/** In an answer from one door to another: nothing was done, and the request belongs elsewhere soon. */
+export const againHeader = 'skein-again';

@@ -5,7 +5,7 @@ import { DoorFigures } from './door-figures.ts';
 import { doorHealth } from './door-health.ts';
 import type { DoorNode } from './door-node.ts';
 import { compileGlobs } from './glob.ts';
-import { hopHeader, hopLine, parseHop } from './hop.ts';
+import { againHeader, hopHeader, hopLine, parseHop } from './hop.ts';
 import type { NodePools } from './node-pools.ts';
 import { ReadGate } from './read-gate.ts';
 import { type ReplayOrder, replayOrderOf, replaySourceLine } from './replay-order.ts';
@@ -52,6 +52,8 @@ export class Policy implements Router {
 
   route(request: RoutedRequest): Route | Promise<Route> {
     const { head, isFromNode } = request;
+    // The node gives up the lead in a moment; the other door finds who has it then.
+    if (isFromNode && request.isDraining) return stopping;
     if (this.#isPassedThrough(head.path)) return this.#toApp('', {});
     if (healthPaths.has(head.path)) return doorHealth(this.#node, this.#pools.app, this.#http.maxLagMs);
     const hop = isFromNode ? parseHop(head.fields.get(hopHeader)) : undefined;
@@ -106,6 +108,7 @@ export class Policy implements Router {
       pool: this.#pools.to(primary.url),
       lines: lines + hopLine({ count: hops + 1, intent: 'primary' }),
       isToNode: true,
+      review: reviewOfNode,
     };
   }
 
@@ -201,6 +204,17 @@ export class Policy implements Router {
       },
     };
   }
+}
+
+const stopping: Answer = {
+  kind: 'answer',
+  status: 503,
+  lines: `${againHeader}: 1\r\nRetry-After: 1\r\n`,
+  body: 'This node is stopping. Nothing was done.\n',
+};
+
+function reviewOfNode({ fields }: ResponseHead): Review | undefined {
+  return fields.get(againHeader) === undefined ? undefined : { again: true };
 }
 
 function refusal(status: number, message: string): Answer {

@@ -26,6 +26,8 @@ export type Forwarding = {
 };
 
 export type Review = {
+  /** The response is dropped, and the request is routed anew, if it can be sent once more. */
+  readonly again?: boolean;
   /** The response is dropped, and the request goes there instead. */
   readonly replay?: Route;
   /** Names in lower case. */
@@ -42,6 +44,8 @@ export type RoutedRequest = {
   readonly isFromNode: boolean;
   /** How the client reached the first proxy. */
   readonly isSecure: boolean;
+  /** The node stops: what another door can send elsewhere is not to be begun here. */
+  readonly isDraining: boolean;
   /** Aborts when the client is gone. */
   readonly signal: AbortSignal;
 };
