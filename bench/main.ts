@@ -6,6 +6,7 @@ import { chartOf } from './chart.ts';
 import { describeMachine } from './machine.ts';
 import type { Measure } from './measure.ts';
 import { measureCrash } from './measure-crash.ts';
+import { measureDoor } from './measure-door.ts';
 import { measureHandoff } from './measure-handoff.ts';
 import { measureIdle } from './measure-idle.ts';
 import { measureInserts } from './measure-inserts.ts';
@@ -25,6 +26,7 @@ const measures: readonly Measure[] = [
   measureHandoff,
   measureCrash,
   measureWait,
+  measureDoor,
 ];
 const results = join(import.meta.dirname, 'results');
 

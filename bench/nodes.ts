@@ -37,10 +37,16 @@ export class BenchNode {
   readonly #directory: string;
   readonly #listen: string;
   readonly #lease: LeaseVariables;
+  readonly #more: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
 
-  /** Without a lease it is the primary, for good. */
-  constructor({ name, directory, port }: NodePlace, lease?: LeaseVariables) {
+  /** Without a lease it is the primary, for good. `more` is for its environment. */
+  constructor(
+    { name, directory, port }: NodePlace,
+    lease?: LeaseVariables,
+    more: Readonly<Record<string, string>> = {},
+  ) {
+    this.#more = more;
     this.name = name;
     this.#listen = `127.0.0.1:${port}`;
     this.url = `http://${this.#listen}`;
@@ -148,6 +154,7 @@ export class BenchNode {
       ...this.#lease,
       SKEIN_NODE_NAME: this.name,
       SKEIN_NODE_LISTEN: this.#listen,
+      ...this.#more,
     };
   }
 
@@ -203,7 +210,7 @@ export class BenchCluster {
   }
 }
 
-function staticLease(primaryUrl: string): LeaseVariables {
+export function staticLease(primaryUrl: string): LeaseVariables {
   return { SKEIN_LEASE_TYPE: 'static', SKEIN_LEASE_PRIMARY: primaryUrl };
 }
 

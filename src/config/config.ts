@@ -10,6 +10,32 @@ export type Config = {
   readonly releaseCommandTimeoutMs: number;
   /** The app's own port. */
   readonly internalPort: number;
+  /** The door in front of the app. */
+  readonly http: {
+    /** Undefined: there is none. */
+    readonly listen: { readonly host: string; readonly port: number } | undefined;
+    readonly forward: 'direct' | 'fly-replay';
+    /** The one database whose position counts; undefined for all. */
+    readonly database: string | undefined;
+    readonly primaryWaitMs: number;
+    readonly readWaitMs: number;
+    /** A number is of other nodes; undefined: `replica` where a candidate is connected, else `local`. */
+    readonly durability: 'local' | 'replica' | number | undefined;
+    readonly durabilityWaitMs: number;
+    /** Paths in which `*` stands for any text. */
+    readonly alwaysForward: readonly string[];
+    readonly passthrough: readonly string[];
+    readonly trustForwarded: 'none' | 'private' | 'all';
+    readonly replayBodyMax: number;
+    readonly headMax: number;
+    readonly headTimeoutMs: number;
+    readonly idleTimeoutMs: number;
+    readonly progressTimeoutMs: number;
+    readonly drainTimeoutMs: number;
+    /** 0 for any. */
+    readonly maxLagMs: number;
+    readonly connectionsMax: number;
+  };
   readonly killSignal: NodeJS.Signals;
   readonly killTimeoutMs: number;
   readonly database: { readonly dir: string };

@@ -4,6 +4,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Config } from './config.ts';
+import { readHttp } from './http-settings.ts';
 import { loadConfig } from './load-config.ts';
 
 let cwd = '';
@@ -29,6 +30,7 @@ test('without file, variables and flags the defaults hold', () => {
     releaseCommand: undefined,
     releaseCommandTimeoutMs: 300_000,
     internalPort: 8080,
+    http: readHttp(new Map()),
     killSignal: 'SIGINT',
     killTimeoutMs: 5000,
     database: { dir: join(cwd, 'data') },
@@ -105,6 +107,7 @@ bytes_max = "64MiB"
     releaseCommand: 'node migrate.js $HOME',
     releaseCommandTimeoutMs: 90_000,
     internalPort: 3000,
+    http: readHttp(new Map()),
     killSignal: 'SIGTERM',
     killTimeoutMs: 30_000,
     database: { dir: join(cwd, 'var/db') },

@@ -6,6 +6,7 @@ import type { Config, ProcessConfig } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { parseFlags } from './flags.ts';
 import { Givens } from './givens.ts';
+import { readHttp } from './http-settings.ts';
 import { readLease } from './lease-settings.ts';
 import { formatListenAddress, isLoopback, isWildcard, type ListenAddress } from './listen-address.ts';
 import { isLiteFsName, type LiteFsFile, readLiteFsFile } from './litefs-file.ts';
@@ -89,6 +90,7 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
     releaseCommand: readKey(keys.releaseCommand, givens),
     releaseCommandTimeoutMs: readKey(keys.releaseCommandTimeout, givens) ?? 300_000,
     internalPort: readKey(keys.internalPort, givens) ?? 8080,
+    http: readHttp(givens),
     killSignal: readKey(keys.killSignal, givens) ?? 'SIGINT',
     killTimeoutMs: readKey(keys.killTimeout, givens) ?? 5000,
     database: { dir: databaseDir(givens, around) },

@@ -1,46 +1,11 @@
 import { z } from 'zod';
 import { formatByteSize, parseByteSize } from './byte-size.ts';
-import type { Config } from './config.ts';
-import { formatDuration, parseDurationMs } from './duration.ts';
+import { formatDuration } from './duration.ts';
+import { httpKeys } from './http-keys.ts';
+import { durationWithin, type Key, key, parsed } from './key.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
 
-/**
- * One key of the configuration. The table below is all there is to know about it: files, variables, flags, checks,
- * `skein config check`, `skein help run` and the reference in docs/configuration.md are made from it.
- */
-export type Key<T> = {
-  readonly path: readonly string[];
-  /** Takes what TOML gives, or the text of a variable or flag. */
-  readonly value: z.ZodType<T>;
-  /** What the value may be, for messages and the reference. */
-  readonly allowed: string;
-  /** The default in words; empty where there is none. */
-  readonly fallback: string;
-  readonly about: string;
-  /** The value in force, as one would write it; undefined if there is none. */
-  readonly effective: (config: Config) => string | undefined;
-  /** A command: the shell expands its variables when it runs. */
-  readonly isCommand?: boolean;
-  readonly isSecret?: boolean;
-};
-
-function key<T>(dotted: string, rest: Omit<Key<T>, 'path'>): Key<T> {
-  return { path: dotted.split('.'), ...rest };
-}
-
-/** A value that `parse` understands from a number or a text, undefined being a refusal. */
-function parsed<T>(parse: (value: number | string) => T | undefined): z.ZodType<T> {
-  return z.union([z.number(), z.string()]).transform((value, context): T => {
-    const result = parse(value);
-    if (result !== undefined) return result;
-    context.addIssue({ code: 'custom', message: 'not understood' });
-    return z.NEVER;
-  });
-}
-
-function durationWithin(leastMs: number, mostMs: number): z.ZodType<number> {
-  return parsed(parseDurationMs).refine((ms) => ms >= leastMs && ms <= mostMs);
-}
+export type { Key };
 
 const signals = [
   'SIGINT',
@@ -133,6 +98,7 @@ export const keys = {
     about: 'Port of the app, given to it as `PORT`.',
     effective: (config) => String(config.internalPort),
   }),
+  ...httpKeys,
   databaseDir: key('database.dir', {
     value: text,
     allowed: 'a path',
@@ -279,7 +245,7 @@ export const acceptedPaths: ReadonlySet<string> = new Set([
 ]);
 
 /** Variables of this form that are no configuration: what Skein gives to apps, and what its tests use. */
-export const foreignVariable = /^SKEIN_(?:DIR|API|REGION|GUARD|PROCESS|TEST_.*)$/;
+export const foreignVariable = /^SKEIN_(?:DIR|API|TOKEN|REGION|GUARD|PROCESS|TEST_.*)$/;
 
 export function dottedOf(path: readonly string[]): string {
   return path.join('.');

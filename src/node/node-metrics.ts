@@ -1,5 +1,6 @@
-import { Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { listLost } from '../database/lost-entries.ts';
+import type { DoorFigures } from '../door/door-figures.ts';
 import type { DatabaseStatus, Replication } from './replication.ts';
 
 type DatabaseGauge = {
@@ -32,9 +33,58 @@ const databaseGauges: readonly DatabaseGauge[] = [
   },
 ];
 
+const doorCounters: readonly {
+  readonly name: string;
+  readonly help: string;
+  value(figures: DoorFigures): number;
+}[] = [
+  {
+    name: 'skein_door_requests_local_total',
+    help: 'Requests that went to the app of this node.',
+    value: ({ local }) => local,
+  },
+  {
+    name: 'skein_door_requests_forwarded_total',
+    help: 'Requests that went to the primary.',
+    value: ({ forwarded }) => forwarded,
+  },
+  {
+    name: 'skein_door_requests_replayed_total',
+    help: 'Requests that were sent once more, because the app said so.',
+    value: ({ replayed }) => replayed,
+  },
+  {
+    name: 'skein_door_writes_held_total',
+    help: 'Writes that had to wait for a node to lead.',
+    value: ({ held }) => held,
+  },
+  {
+    name: 'skein_door_writes_refused_total',
+    help: 'Writes for which no node came to lead in time.',
+    value: ({ unheld }) => unheld,
+  },
+  {
+    name: 'skein_door_reads_waited_total',
+    help: 'Reads that had to wait for what their client has written.',
+    value: ({ waited }) => waited,
+  },
+  {
+    name: 'skein_door_reads_late_total',
+    help: 'Reads that waited for it in vain.',
+    value: ({ late }) => late,
+  },
+  {
+    name: 'skein_door_durability_timeouts_total',
+    help: 'Responses that went out before their write was as durable as it should be.',
+    value: ({ undurable }) => undurable,
+  },
+];
+
 export type MetricsParts = {
   replication(): Replication;
   leadership(): { readonly epoch: number; readonly validForMs: number };
+  /** Undefined without a door. */
+  readonly door: { readonly figures: DoorFigures; readonly connectionCount: number } | undefined;
   /** Where `.skein/lost` is. */
   readonly hiddenDirectory: string;
   readonly labels: { readonly app: string; readonly node: string; readonly region: string };
@@ -44,7 +94,7 @@ export type MetricsParts = {
 export class NodeMetrics {
   readonly registry = new Registry();
 
-  constructor({ replication, leadership, hiddenDirectory, labels }: MetricsParts) {
+  constructor({ replication, leadership, door, hiddenDirectory, labels }: MetricsParts) {
     const registers = [this.registry];
     this.registry.setDefaultLabels(labels);
     new Gauge({
@@ -131,5 +181,29 @@ export class NodeMetrics {
         this.set(process.memoryUsage.rss());
       },
     });
+    if (door) this.#addDoor(door);
+  }
+
+  #addDoor(door: NonNullable<MetricsParts['door']>): void {
+    const registers = [this.registry];
+    new Gauge({
+      name: 'skein_door_connections',
+      help: 'Connections of clients.',
+      registers,
+      collect() {
+        this.set(door.connectionCount);
+      },
+    });
+    for (const { name, help, value } of doorCounters) {
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(value(door.figures));
+        },
+      });
+    }
   }
 }

@@ -1,16 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
+import type { PeerNode } from '../door/door-node.ts';
+import { NodeDoor } from '../door/node-door.ts';
+import { tunnelPath } from '../door/open-tunnel.ts';
 import { Leadership } from '../lease/leadership.ts';
 import { LineageFile } from '../lease/lineage-file.ts';
 import { openLease } from '../lease/open-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
+import { streamPath } from '../stream/protocol.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
-import { type ApiRoute, ApiServer, sendJson } from './api-server.ts';
+import { type ApiRoute, ApiServer, type ApiUpgrade, sendJson } from './api-server.ts';
 import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
@@ -21,12 +26,14 @@ import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
+import { PrimaryWatch } from './primary-watch.ts';
 import { Promotion } from './promotion.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
 import type { Replication } from './replication.ts';
 import { Roles, type RolesParts } from './roles.ts';
 import { Startup } from './startup.ts';
 import { statusOf } from './status-route.ts';
+import { TunnelRoute } from './tunnel-route.ts';
 import { WaitRoute } from './wait-route.ts';
 
 /** About 16 MiB of WAL at 4 KiB a page: SQLite's own default is 1,000 frames, whose checkpoints cost twice as much. */
@@ -49,6 +56,9 @@ export class Node {
   readonly #leading: LeadershipRoutes;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
+  readonly #primaryWatch: PrimaryWatch;
+  readonly #tunnels: TunnelRoute;
+  readonly #door: NodeDoor | undefined;
   readonly #checkpointer = new Checkpointer();
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
@@ -63,9 +73,11 @@ export class Node {
     this.#config = config;
     this.#output = output;
     this.#failure.promise.catch(() => undefined);
+    // The app's processes get this instead of the secret.
+    const appToken = randomBytes(32).toString('hex');
     this.#supervisor = new Supervisor({
       processes: config.processes,
-      environment: appEnvironment(config, process.env),
+      environment: appEnvironment(config, process.env, appToken),
       workingDirectory: workingDirectoryOf(config),
       killSignal: config.killSignal,
       killTimeoutMs: config.killTimeoutMs,
@@ -101,16 +113,34 @@ export class Node {
       promote: (signal) => this.#promotion.promote(false, signal),
       warn: output.log.warn,
     });
-    const { listen, secret } = config.node;
+    const { listen, secret, name, advertise } = config.node;
+    this.#primaryWatch = new PrimaryWatch({
+      node: name,
+      url: advertise,
+      role: () => this.#replication?.role,
+      connected: () => this.#replication?.primary(),
+      holder: () => this.#leadership?.report().holder ?? undefined,
+    });
+    this.#tunnels = new TunnelRoute({
+      node: name,
+      secret,
+      appPort: config.internalPort,
+      primaryWaitMs: config.http.primaryWaitMs,
+      primary: (timeoutMs, signal) => this.#primaryWatch.wait(timeoutMs, signal),
+      urlOf: (node) => this.#urlOf(node),
+      door: () => this.#enterDoor,
+    });
+    this.#door = this.#createDoor();
     this.#api = new ApiServer({
       listen,
       secret,
       headers: this.#litefs.headers,
+      appToken,
       routes: this.#routes(),
-      upgrade: (request, socket, head) => {
-        if (this.#replication) this.#replication.accept(request, socket, head);
-        else socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
-      },
+      upgrades: new Map<string, ApiUpgrade>([
+        [streamPath, (...call) => this.#acceptStream(...call)],
+        [tunnelPath, (...call) => this.#tunnels.accept(...call)],
+      ]),
       failed: output.log.warn,
     });
   }
@@ -131,6 +161,7 @@ export class Node {
     requireSafeSqlite();
     // The port first: a second start of the same node fails here, before it has touched anything.
     await this.#api.listen();
+    await this.#door?.listen();
     this.#directory = new DataDirectory(config.database.dir);
     this.#markers = new MarkerFiles(config.database.dir, this.#directory.hidden);
     log.notice('the node has started', {
@@ -158,11 +189,14 @@ export class Node {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
+      () => this.#door?.drain(),
       () => this.#supervisor.stop(),
+      () => this.#door?.stop(),
       // What a replica writes in this node's place comes in by the API.
       () => this.#litefs.drain(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
+      () => this.#tunnels.stop(),
       // What a program wrote under a halt lock is with the primary first, if that answers.
       () => this.#litefs.settled(),
       // All that was written is at another node, if there is one, before that may lead.
@@ -192,6 +226,48 @@ export class Node {
 
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#roles?.replication;
+  }
+
+  #acceptStream(...call: Parameters<ApiUpgrade>): void {
+    if (this.#replication) this.#replication.accept(...call);
+    else call[1].end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
+  }
+
+  #createDoor(): NodeDoor | undefined {
+    const { app, node, http } = this.#config;
+    if (!http.listen) return undefined;
+    return new NodeDoor(this.#config, http.listen, {
+      app,
+      name: node.name,
+      region: node.region,
+      secret: node.secret,
+      replication: () => this.#replication,
+      canWrite: () =>
+        this.#replication?.role === 'primary' &&
+        this.#roles?.isFenced === false &&
+        this.#leadership?.term?.isValid === true,
+      primary: () => this.#primaryWatch.current(),
+      peers: () => this.#peers(),
+    });
+  }
+
+  get #enterDoor(): ((socket: Duplex) => void) | undefined {
+    const door = this.#door;
+    return door && ((socket) => door.enter(socket));
+  }
+
+  async #urlOf(node: string): Promise<string | undefined> {
+    const primary = this.#replication?.primary();
+    if (primary?.node === node) return primary.url;
+    return (await this.#peers()).find((one) => one.node === node)?.url;
+  }
+
+  /** Nodes that are connected to this one, and candidates. */
+  async #peers(): Promise<PeerNode[]> {
+    const connected = this.#replication?.replicas().filter((replica) => replica.connected) ?? [];
+    const announced = (await this.#leadership?.survey().catch(() => [])) ?? [];
+    const names = new Set(connected.map(({ node }) => node));
+    return [...connected, ...announced.filter(({ node }) => !names.has(node))];
   }
 
   #context(directory: DataDirectory): DatabaseContext {
@@ -233,6 +309,7 @@ export class Node {
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
       waitsForSync: this.#config.litefs?.skipSync !== true,
+      writesSettled: (timeoutMs) => this.#door?.writesSettled(timeoutMs) ?? Promise.resolve(),
       processes: (role) => this.#startup.setRole(role),
       kill: (which) => this.#supervisor.kill(which),
     });
@@ -321,6 +398,7 @@ export class Node {
     return new NodeMetrics({
       replication: () => this.#require(this.#replication),
       leadership: () => this.#require(this.#leadership).report(),
+      door: this.#door,
       hiddenDirectory: this.#require(this.#directory).hidden,
       labels: { app, node: node.name, region: node.region },
     });

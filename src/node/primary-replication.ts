@@ -211,6 +211,10 @@ export class PrimaryReplication implements Replication {
     return this.#set.problems();
   }
 
+  positions(): ReadonlyMap<string, Position> {
+    return new Map(this.#set.all().map(({ name, position }) => [name, position]));
+  }
+
   position(name: string): Position | undefined {
     return this.#set.get(name)?.position;
   }

@@ -193,6 +193,10 @@ export class ReplicaReplication implements Replication {
     return problems;
   }
 
+  positions(): ReadonlyMap<string, Position> {
+    return new Map(this.#set.all().map(({ name, position }) => [name, position]));
+  }
+
   position(name: string): Position | undefined {
     return this.#set.get(name)?.position;
   }

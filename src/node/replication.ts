@@ -27,6 +27,8 @@ export type Replication = {
   /** The primary, as far as this node is connected to it. */
   primary(): { readonly node: string; readonly url: string } | undefined;
   databases(): DatabaseStatus[];
+  /** By database. */
+  positions(): ReadonlyMap<string, Position>;
   /** Undefined for a database that is not here. */
   position(database: string): Position | undefined;
   replicas(): KnownReplica[];

@@ -21,6 +21,8 @@ const fenceTimeoutMs = 200;
 const patientFenceTimeoutMs = 10_000;
 const fenceRetryMs = 1_000;
 const never = new AbortController().signal;
+/** How long the app has to answer what it was asked before a handoff; a transaction may still wait for the next primary. */
+const writesSettleMs = 1_000;
 
 export type RolesParts = {
   readonly context: DatabaseContext;
@@ -44,6 +46,8 @@ export type RolesParts = {
   changed(role: 'primary' | 'replica'): void;
   /** The first thing that a primary does for the app; at a start only, and once. Rejects with `RELEASE_COMMAND_FAILED`. */
   release(): Promise<void>;
+  /** Requests that write are held at the door by now: resolves when the app has answered those before, or in time. */
+  writesSettled(timeoutMs: number): Promise<void>;
   /** The app's processes run as the role asks. */
   started(): void;
   /** Has the app's processes run as the role asks; stopped ones are gone then. */
@@ -300,6 +304,7 @@ export class Roles implements LeadershipHandlers {
         );
       await this.#parts.processes('replica').catch(() => undefined);
       this.#fences.add('handoff');
+      await this.#parts.writesSettled(writesSettleMs);
       await handTo(target, {
         primary,
         leadership: this.#parts.leadership(),

@@ -1,0 +1,20 @@
+import type { PrimaryPlace } from '../node/primary-watch.ts';
+import type { Replication } from '../node/replication.ts';
+
+export type PeerNode = { readonly node: string; readonly region: string; readonly url: string };
+
+/** The node behind a door, as far as its requests depend on it. */
+export type DoorNode = {
+  readonly app: string;
+  readonly name: string;
+  readonly region: string;
+  readonly secret: string | undefined;
+  /** Undefined while the node starts. */
+  replication(): Replication | undefined;
+  /** Whether the app may write here now. */
+  canWrite(): boolean;
+  /** Undefined while nobody is known to lead. */
+  primary(): PrimaryPlace | undefined;
+  /** All other nodes that are known here. */
+  peers(): Promise<readonly PeerNode[]>;
+};

@@ -1,0 +1,72 @@
+import { formatTxid, txid } from '../ltx/position.ts';
+
+export const cookieName = '__txid';
+export const positionHeader = 'skein-position';
+
+const cookieSeconds = 300;
+const databasesMax = 16;
+const bytesMax = 4_096;
+const hex = /^[0-9a-f]{16}$/i;
+
+/** By database, the transactions that a client knows to be there. */
+export type SessionPosition = ReadonlyMap<string, number>;
+
+/**
+ * Reads `<16 hex>` of the `only` database, or `<name>:<16 hex>` of several with dots between them. What cannot be read, or is
+ * of databases that do not count, is left out.
+ */
+export function parseSessionPosition(text: string, only: string | undefined): SessionPosition {
+  const position = new Map<string, number>();
+  if (text.length > bytesMax) return position;
+  if (hex.test(text)) {
+    if (only !== undefined) position.set(only, txidOf(text));
+    return position;
+  }
+  for (const [, name, count] of text.matchAll(/([^:]+):([0-9a-f]{16})(?:\.|$)/gi)) {
+    const plain = decoded(name);
+    if (plain !== undefined && (only === undefined || plain === only)) position.set(plain, txidOf(count));
+    if (position.size >= databasesMax) break;
+  }
+  return position;
+}
+
+/** The text for a cookie or the header. Of more databases than there is room for, the last ones are told. */
+export function formatSessionPosition(position: SessionPosition, only: string | undefined): string {
+  const count = only === undefined ? undefined : position.get(only);
+  if (count !== undefined) return formatTxid(txid(count));
+  return [...position]
+    .slice(-databasesMax)
+    .map(([name, transactions]) => `${encoded(name)}:${formatTxid(txid(transactions))}`)
+    .join('.');
+}
+
+/** The value of the cookie in a Cookie header; undefined without it. */
+export function positionCookieOf(cookies: string | undefined): string | undefined {
+  if (cookies === undefined || !cookies.includes(cookieName)) return undefined;
+  return /(?:^|[;,])\s*__txid="?([^;,"\s]+)"?/.exec(cookies)?.[1];
+}
+
+/** A complete line for a response's head. */
+export function setCookieLine(value: string, isSecure: boolean): string {
+  const seconds = value === '' ? 0 : cookieSeconds;
+  return `Set-Cookie: ${cookieName}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Lax${isSecure ? '; Secure' : ''}\r\n`;
+}
+
+function txidOf(text: string): number {
+  const value = BigInt(`0x${text}`);
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
+}
+
+function encoded(name: string): string {
+  return encodeURIComponent(name)
+    .replaceAll('.', '%2E')
+    .replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
