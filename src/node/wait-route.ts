@@ -43,7 +43,7 @@ export class WaitRoute {
       const position = givenPosition(wait) ?? (await replication.currentPosition(wait.database));
       await until(replication, wait, position, gone.signal);
       const nodes = replication.holders(wait.database, position).map(({ node }) => node);
-      sendJson(response, 200, { position: formatPosition(position), nodes });
+      sendJson(response, 200, { position: formatPosition(position), nodes, role: replication.role });
     } finally {
       this.#waiters -= 1;
     }

@@ -1,0 +1,10 @@
+export { type ClientErrorCode, SkeinClientError } from './client-error.ts';
+export type { DurabilityLevel } from './durable.ts';
+export { type ExpressMiddleware, express } from './express.ts';
+export { fastify } from './fastify.ts';
+export { guard } from './guard.ts';
+export { type HonoMiddleware, hono } from './hono.ts';
+export type { PrimaryPlace, WaitOptions } from './local-node.ts';
+export type { MiddlewareOptions } from './middleware-options.ts';
+export type { Leadership, NodeEvent } from './node-events.ts';
+export { durable, events, isPrimary, position, primary, waitFor } from './node-functions.ts';

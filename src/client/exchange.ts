@@ -1,0 +1,159 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Answer } from './answer.ts';
+import { ChangedDatabases } from './changed-databases.ts';
+import { messageOf } from './client-error.ts';
+import type { Forward } from './forward.ts';
+import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts';
+import { KeptBody } from './kept-body.ts';
+import type { LocalNode } from './local-node.ts';
+import type { Settings } from './middleware-options.ts';
+import { cookieName, formatTxids, headerName } from './position-text.ts';
+import { inRequestScope, type RequestScope } from './request-scope.ts';
+
+const cookieSeconds = 300;
+/** How the wait for a write ended, where it did not end well. */
+const durabilityHeader = 'skein-durability';
+
+type Parts = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly next: () => void;
+  readonly node: LocalNode;
+  readonly forward: Forward;
+  readonly settings: Settings;
+  /** GET, HEAD or OPTIONS. */
+  readonly isRead: boolean;
+};
+
+/** One request and its answer. Until something is written, or refused, it costs an object. */
+export class Exchange implements RequestScope {
+  readonly #parts: Parts;
+  /** The node's door forwards, holds and sets the cookie; only what it cannot see is told to it. */
+  isByDoor = false;
+  #held: HeldResponse | undefined;
+  #changed: ChangedDatabases | undefined;
+  #body: KeptBody | undefined;
+  #isRefused = false;
+  #hasWritten = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** The app answers, here. */
+  run(): void {
+    inRequestScope(this, this.#parts.next);
+  }
+
+  /** The app answers where the primary is. */
+  onPrimary(): void {
+    const { node, request, response, forward, settings } = this.#parts;
+    if (node.role.isPrimary) {
+      this.#runOnPrimary();
+    } else if (request.readableDidRead || request.readableEnded) {
+      const text = 'The body was read before Skein could send it to the primary. Put its middleware first.';
+      new Answer(response).refuse(500, 'Internal Server Error', text);
+    } else if (settings.forward === 'fly-replay') {
+      void this.#answerReplay();
+    } else {
+      void forward.send({ request, response, here: () => this.#runOnPrimary() });
+    }
+  }
+
+  #runOnPrimary(): void {
+    const { node, request, isRead, settings } = this.#parts;
+    this.#changed = new ChangedDatabases(node.place.directory, node.positions);
+    if (!isRead) this.#body = new KeptBody(request, settings.replayBytesMax);
+    this.#hold();
+    this.run();
+  }
+
+  refused(): void {
+    if (this.#parts.response.headersSent) return;
+    this.#isRefused = true;
+    this.#hold();
+  }
+
+  wrote(): void {
+    this.#hasWritten = true;
+    if (this.isByDoor || this.#changed || this.#parts.response.headersSent) return;
+    // A GET that writes: all that is committed now counts as its own.
+    const { node } = this.#parts;
+    this.#changed = new ChangedDatabases(node.place.directory, node.positions);
+    this.#hold();
+  }
+
+  #hold(): void {
+    this.#held ??= new HeldResponse(this.#parts.response, (status) => this.#judge(status));
+  }
+
+  /** An app that answers well although it was refused has decided so. */
+  #judge(status: number): Verdict | Promise<Verdict> {
+    if (this.#isRefused && !this.#hasWritten && status >= 400 && this.#replay()) return { kind: 'drop' };
+    if (this.#changed) return this.#settle(this.#changed);
+    return { kind: 'send', headers: [] };
+  }
+
+  /** Has the primary answer in the app's place; false where the request is not to be had any more. */
+  #replay(): boolean {
+    const { request, response, isRead, forward, settings } = this.#parts;
+    const body = isRead ? Buffer.alloc(0) : this.#body?.bytes;
+    if (this.isByDoor) {
+      new Answer(response).refuse(409, 'Conflict', 'The primary answers this.', ['skein-replay', 'primary']);
+      return true;
+    }
+    if (settings.forward === 'fly-replay') {
+      void this.#answerReplay();
+      return true;
+    }
+    if (!body) return false;
+    void forward.send({ request, response, body });
+    return true;
+  }
+
+  async #answerReplay(): Promise<void> {
+    const { node, response, settings } = this.#parts;
+    const answer = new Answer(response);
+    const deadlineMs = performance.now() + settings.primaryWaitMs;
+    while (node.role.primary === undefined && performance.now() < deadlineMs)
+      await node.role.changed(deadlineMs - performance.now());
+    const { primary } = node.role;
+    if (answer.isGone) return;
+    if (primary === undefined)
+      answer.refuse(503, 'Service Unavailable', 'No primary is known.', ['retry-after', '1']);
+    else answer.refuse(200, 'OK', '', ['fly-replay', `instance=${primary}`]);
+  }
+
+  async #settle(changed: ChangedDatabases): Promise<Verdict> {
+    const { node, settings, response } = this.#parts;
+    try {
+      const { durability, durabilityTimeoutMs } = settings;
+      const durable = await node.durable.settle(durability, {
+        timeoutMs: durabilityTimeoutMs,
+        names: changed.candidates(),
+      });
+      const headers = this.#positionHeaders(changed.since(durable.positions));
+      if (durable.isTimedOut) headers.push([durabilityHeader, 'timeout']);
+      return { kind: 'send', headers };
+    } catch (error) {
+      // The app's answer would say that the write is done, which nobody knows.
+      const answer = new Answer(response);
+      if (!answer.isGone)
+        answer.refuse(503, 'Service Unavailable', messageOf(error), [durabilityHeader, 'unknown']);
+      return { kind: 'drop' };
+    }
+  }
+
+  #positionHeaders(changed: ReadonlyMap<string, number>): HeaderPair[] {
+    const { node, request } = this.#parts;
+    const text = formatTxids(changed, node.positions.names());
+    if (text === undefined) return [];
+    const isSecure =
+      'encrypted' in request.socket || /^https\b/i.test(String(request.headers['x-forwarded-proto']));
+    const attributes = `Path=/; Max-Age=${cookieSeconds}; HttpOnly; SameSite=Lax${isSecure ? '; Secure' : ''}`;
+    return [
+      ['set-cookie', `${cookieName}=${text}; ${attributes}`],
+      [headerName, text],
+    ];
+  }
+}

@@ -1,0 +1,192 @@
+import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { Answer } from './answer.ts';
+import { messageOf, SkeinClientError } from './client-error.ts';
+import type { LocalNode } from './local-node.ts';
+import { TunnelAgent } from './tunnel-agent.ts';
+
+/** Carried by a request that a node has passed on: how often. */
+export const hopsHeader = 'skein-hops';
+
+const hopsMax = 4;
+const retryMs = 25;
+const hopByHop = new Set([
+  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te'],
+  ...['trailer', 'transfer-encoding', 'upgrade', 'expect', hopsHeader, 'skein-door'],
+]);
+
+export type Forwarded = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** The body, where it was read already; else it is streamed. */
+  readonly body?: Buffer;
+  /** Called in place of forwarding when this node leads by now; undefined where the app has answered once already. */
+  readonly here?: () => void;
+};
+
+/** Passes requests on to the primary, through the local node. */
+export class Forward {
+  readonly #node: LocalNode;
+  readonly #primaryWaitMs: number;
+  #agent: TunnelAgent;
+
+  constructor(node: LocalNode, primaryWaitMs: number) {
+    this.#node = node;
+    this.#primaryWaitMs = primaryWaitMs;
+    this.#agent = new TunnelAgent(node.place, node.api);
+    node.role.onEvent(({ type }) => {
+      // What leads to the old primary is used to its end, and not again.
+      if (type !== 'tx') this.#renew();
+    });
+  }
+
+  /**
+   * Tries until a tunnel to the primary is open, then sends the request once. Never rejects: what cannot be done is answered
+   * with 502 where the primary may have got the request, and with 503 where it did not.
+   */
+  async send({ request: incoming, response, body, here }: Forwarded): Promise<void> {
+    const answer = new Answer(response);
+    const hops = Number(incoming.headers[hopsHeader] ?? 0) + 1;
+    if (!(hops <= hopsMax)) {
+      answer.refuse(
+        508,
+        'Loop Detected',
+        'The nodes pass this request around: they do not agree on who leads.',
+      );
+      return;
+    }
+    const deadlineMs = performance.now() + this.#primaryWaitMs;
+    for (;;) {
+      if (answer.isGone) return;
+      if (here && this.#node.role.isPrimary) {
+        here();
+        return;
+      }
+      try {
+        await this.#sendOnce(incoming, answer, body, hops);
+        return;
+      } catch (error) {
+        if (answer.isGone) return;
+        if (!(error instanceof SkeinClientError) || performance.now() >= deadlineMs) {
+          answer.refuse(503, 'Service Unavailable', `${messageOf(error)} Nothing was written.`, [
+            'retry-after',
+            '1',
+          ]);
+          return;
+        }
+        await this.#node.role.changed(retryMs);
+      }
+    }
+  }
+
+  #renew(): void {
+    this.#agent.retire();
+    this.#agent = new TunnelAgent(this.#node.place, this.#node.api);
+  }
+
+  /** Rejects only before anything was sent. */
+  #sendOnce(
+    incoming: IncomingMessage,
+    answer: Answer,
+    body: Buffer | undefined,
+    hops: number,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request({
+        agent: this.#agent,
+        method: incoming.method,
+        path: incoming.url,
+        headers: headersOf(incoming, body, hops),
+        setHost: false,
+      });
+      let isSent = false;
+      const abandon = () => outgoing.destroy();
+      answer.onceClosed(abandon);
+      outgoing.once('socket', () => {
+        isSent = true;
+        if (body === undefined) pump(incoming, outgoing);
+        else outgoing.end(body);
+      });
+      outgoing.on('information', ({ statusCode, headers }) => {
+        const { link } = headers;
+        if (statusCode === 103 && link !== undefined && !answer.isGone) answer.earlyHints(link);
+      });
+      outgoing.once('response', (upstream) => {
+        pass(upstream, answer);
+        resolve();
+      });
+      outgoing.on('error', (error) => {
+        incoming.unpipe(outgoing);
+        if (!isSent) reject(error);
+        else if (!answer.isGone && !answer.hasEnded) lostAnswer(answer, error);
+        resolve();
+      });
+    });
+  }
+}
+
+function pump(incoming: IncomingMessage, outgoing: ClientRequest): void {
+  incoming.on('error', () => outgoing.destroy());
+  incoming.on('end', () => outgoing.end());
+  incoming.pipe(outgoing, { end: false });
+}
+
+function lostAnswer(answer: Answer, error: Error): void {
+  if (answer.hasBegun) {
+    answer.destroy();
+    return;
+  }
+  const text = `The connection to the primary broke (${error.message}). It may or may not have done what was asked.`;
+  answer.refuse(502, 'Bad Gateway', text);
+}
+
+function pass(upstream: IncomingMessage, answer: Answer): void {
+  const headers: string[] = [];
+  const dropped = connectionHeaders(upstream.headers.connection);
+  for (let index = 0; index < upstream.rawHeaders.length; index += 2) {
+    const name = upstream.rawHeaders[index] ?? '';
+    const lower = name.toLowerCase();
+    // What trailers follow is said as it is: the encoding is chunked again here.
+    if (lower !== 'trailer' && (hopByHop.has(lower) || dropped.has(lower))) continue;
+    headers.push(name, upstream.rawHeaders[index + 1] ?? '');
+  }
+  answer.head(upstream.statusCode ?? 502, upstream.statusMessage ?? '', headers);
+  upstream.on('data', (chunk: Buffer) => {
+    if (answer.write(chunk)) return;
+    upstream.pause();
+    answer.onceDrained(() => upstream.resume());
+  });
+  upstream.on('end', () => answer.end(undefined, upstream.rawTrailers));
+  // A client must see that the rest is missing.
+  upstream.on('error', () => answer.destroy());
+}
+
+function headersOf(incoming: IncomingMessage, body: Buffer | undefined, hops: number): string[] {
+  const headers: string[] = [];
+  const dropped = connectionHeaders(incoming.headers.connection);
+  const { rawHeaders } = incoming;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    const lower = name.toLowerCase();
+    if (hopByHop.has(lower) || dropped.has(lower)) continue;
+    if (body !== undefined && lower === 'content-length') continue;
+    headers.push(name, rawHeaders[index + 1] ?? '');
+  }
+  headers.push(hopsHeader, String(hops));
+  const address = incoming.socket.remoteAddress;
+  if (hops === 1 && address !== undefined && incoming.headers['x-forwarded-for'] === undefined)
+    headers.push('X-Forwarded-For', address);
+  if (body !== undefined) {
+    if (body.length > 0 || incoming.headers['content-length'] !== undefined)
+      headers.push('Content-Length', String(body.length));
+  }
+  if (body === undefined && incoming.headers['transfer-encoding'] !== undefined)
+    headers.push('Transfer-Encoding', 'chunked');
+  headers.push('Connection', 'keep-alive');
+  return headers;
+}
+
+/** The headers that `Connection` names are for this connection only. */
+function connectionHeaders(value: string | undefined): ReadonlySet<string> {
+  if (value === undefined) return new Set();
+  return new Set(value.split(',').map((name) => name.trim().toLowerCase()));
+}

@@ -1,0 +1,38 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Middleware } from './middleware.ts';
+import type { MiddlewareOptions } from './middleware-options.ts';
+import { localNode } from './node-functions.ts';
+
+/** As much of Hono's context as is needed; Hono's own type fits. */
+type HonoContext = { readonly env: unknown };
+export type HonoMiddleware = (
+  context: HonoContext,
+  next: () => Promise<void>,
+) => Promise<Response | undefined>;
+
+/**
+ * For Hono on `@hono/node-server`: `app.use(hono())`, before everything else. On any other server there is no `node:http`
+ * request to work with, and it lets everything through as it is.
+ */
+export function hono(options: MiddlewareOptions = {}): HonoMiddleware {
+  const middleware = new Middleware(localNode(), options);
+  return async (context, next) => {
+    const { incoming, outgoing } = (context.env ?? {}) as {
+      incoming?: IncomingMessage;
+      outgoing?: ServerResponse;
+    };
+    if (!incoming || !outgoing) {
+      await next();
+      return undefined;
+    }
+    return new Promise((resolve, reject) => {
+      // Where the app is not asked, the answer has gone out by the time that the response closes.
+      const answered = () => resolve(new Response(null, { headers: { 'x-hono-already-sent': 'true' } }));
+      outgoing.once('close', answered);
+      middleware.handle(incoming, outgoing, () => {
+        outgoing.off('close', answered);
+        next().then(() => resolve(undefined), reject);
+      });
+    });
+  };
+}

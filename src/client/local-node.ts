@@ -1,0 +1,124 @@
+import { SkeinClientError } from './client-error.ts';
+import { DurableWaits } from './durable.ts';
+import { LocalPositions } from './local-positions.ts';
+import { errorCodeOf, errorTextOf, NodeApi } from './node-api.ts';
+import { type NodeEvent, nodeEvents } from './node-events.ts';
+import type { Place } from './place.ts';
+import { parseTxids, type Txids } from './position-text.ts';
+import { Role } from './role.ts';
+
+export type WaitOptions = {
+  /** For a position of the form `TXID/checksum`, where the node has several databases. */
+  readonly database?: string;
+  /** 5,000 unless given. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+};
+
+export type PrimaryPlace = { readonly node: string; readonly region?: string; readonly url: string };
+
+const positionPattern = /^[0-9a-f]{16}\/[0-9a-f]{16}$/;
+/** A resync gives no event, so there is a look now and then. */
+const pollMs = 15;
+const waitMs = 5_000;
+
+/** The node that runs this process, as the rest of the library sees it. */
+export class LocalNode {
+  readonly place: Place;
+  readonly api: NodeApi;
+  readonly role: Role;
+  readonly positions: LocalPositions;
+  readonly durable: DurableWaits;
+
+  constructor(place: Place) {
+    this.place = place;
+    this.api = new NodeApi(place);
+    this.role = new Role(place, this.api);
+    this.positions = new LocalPositions(place.directory);
+    this.durable = new DurableWaits(this.api, this.positions);
+  }
+
+  /** Undefined while a replica is not connected. Rejects with `NODE_UNREACHABLE`. */
+  async primary(): Promise<PrimaryPlace | undefined> {
+    const answer = await this.api.call('GET', '/status');
+    if (answer.status !== 200) throw new SkeinClientError('NODE_UNREACHABLE', errorTextOf(answer));
+    const { primary, role } = answer.body as { primary: PrimaryPlace | null; role: string };
+    if (primary === null) return undefined;
+    return role === 'primary' ? { region: this.place.region, ...primary } : primary;
+  }
+
+  /** The position that holds all that is committed here now, `TXID/checksum`. Rejects with `DATABASE_NOT_FOUND`. */
+  async position(database?: string): Promise<string> {
+    const name = database ?? this.#onlyDatabase();
+    const answer = await this.api.call('POST', '/wait', { body: { database: name } });
+    const { position } = (answer.body ?? {}) as { position?: string };
+    if (position !== undefined) return position;
+    const code = errorCodeOf(answer) === 'DATABASE_NOT_FOUND' ? 'DATABASE_NOT_FOUND' : 'NODE_UNREACHABLE';
+    throw new SkeinClientError(code, errorTextOf(answer));
+  }
+
+  /**
+   * Resolves when this node has come so far: `TXID/checksum`, or the value of the cookie or header. Rejects with
+   * `WAIT_TIMEOUT`, `POSITION_MISMATCH`, `POSITION_INVALID`, `DATABASE_NOT_FOUND`, or the signal's reason.
+   */
+  async waitFor(position: string, options: WaitOptions = {}): Promise<void> {
+    const { timeoutMs = waitMs, signal } = options;
+    signal?.throwIfAborted();
+    if (positionPattern.test(position)) return this.#waitForExact(position, options);
+    const txids = parseTxids(position, this.positions.names());
+    if (txids === undefined)
+      throw new SkeinClientError(
+        'POSITION_INVALID',
+        `${JSON.stringify(position)} is not a position of this node's.`,
+      );
+    if (await this.reaches(txids, timeoutMs, signal)) return;
+    signal?.throwIfAborted();
+    throw new SkeinClientError('WAIT_TIMEOUT', `This node is not at ${position} after ${timeoutMs} ms.`);
+  }
+
+  /** Whether this node came so far within the time. */
+  reaches(wanted: Txids, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    if (this.positions.hasReached(wanted)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (answer: boolean) => {
+        clearInterval(poll);
+        clearTimeout(timer);
+        stop();
+        signal?.removeEventListener('abort', abort);
+        resolve(answer);
+      };
+      const look = () => {
+        if (this.positions.hasReached(wanted)) end(true);
+      };
+      const abort = () => end(false);
+      const stop = this.role.onEvent(look);
+      const poll = setInterval(look, pollMs);
+      const timer = setTimeout(abort, timeoutMs);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  events(signal: AbortSignal): AsyncGenerator<NodeEvent, void, void> {
+    return nodeEvents(this.api, signal);
+  }
+
+  async #waitForExact(
+    position: string,
+    { database, timeoutMs = waitMs, signal }: WaitOptions,
+  ): Promise<void> {
+    const body = { database: database ?? this.#onlyDatabase(), position, timeoutMs };
+    const answer = await this.api.call('POST', '/wait', { body, timeoutMs: timeoutMs + 2_000, signal });
+    if (answer.status === 200) return;
+    const code = errorCodeOf(answer);
+    const known = code === 'POSITION_MISMATCH' || code === 'DATABASE_NOT_FOUND';
+    throw new SkeinClientError(known ? code : 'WAIT_TIMEOUT', errorTextOf(answer));
+  }
+
+  #onlyDatabase(): string {
+    const [name, ...others] = this.positions.names();
+    if (name === undefined)
+      throw new SkeinClientError('DATABASE_NOT_FOUND', 'This node has no database yet.');
+    if (others.length === 0) return name;
+    throw new SkeinClientError('DATABASE_AMBIGUOUS', `Say which database: ${[name, ...others].join(', ')}.`);
+  }
+}

@@ -1,0 +1,70 @@
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Txids } from './position-text.ts';
+
+const suffix = '-pos';
+const positionBytes = 33;
+const positionPattern = /^([0-9a-f]{16})\/[0-9a-f]{16}$/;
+/** A list of names that is asked for again within this time is not read again. */
+const namesKeptMs = 500;
+
+/** The positions that the node writes beside its databases, read without asking it. */
+export class LocalPositions {
+  readonly #directory: string;
+  readonly #buffer = Buffer.alloc(positionBytes);
+  #names: readonly string[] = [];
+  #namesReadMs = Number.NEGATIVE_INFINITY;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Names of the databases, as of half a second ago at the oldest. */
+  names(): readonly string[] {
+    const nowMs = performance.now();
+    if (nowMs - this.#namesReadMs > namesKeptMs) {
+      this.#namesReadMs = nowMs;
+      const files = readdirSync(this.#directory).filter((file) => file.endsWith(suffix));
+      this.#names = files.map((file) => file.slice(0, -suffix.length));
+    }
+    return this.#names;
+  }
+
+  /** `TXID/checksum`; undefined for a database that is not here. */
+  text(database: string): string | undefined {
+    if (database.includes('/')) return undefined;
+    let file: number | undefined;
+    try {
+      // Opened each time: a database that was deleted and made anew has another file.
+      file = openSync(join(this.#directory, database + suffix), 'r');
+      const length = readSync(file, this.#buffer, 0, positionBytes, 0);
+      const text = this.#buffer.toString('latin1', 0, length);
+      return positionPattern.test(text) ? text : undefined;
+    } catch {
+      return undefined;
+    } finally {
+      if (file !== undefined) closeSync(file);
+    }
+  }
+
+  txid(database: string): number | undefined {
+    const text = this.text(database);
+    return text === undefined ? undefined : Number.parseInt(text.slice(0, 16), 16);
+  }
+
+  /** Of all databases. */
+  txids(): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const name of this.names()) {
+      const txid = this.txid(name);
+      if (txid !== undefined) found.set(name, txid);
+    }
+    return found;
+  }
+
+  /** Whether this node has come so far. A database that is not here has not. */
+  hasReached(wanted: Txids): boolean {
+    for (const [name, txid] of wanted) if ((this.txid(name) ?? -1) < txid) return false;
+    return true;
+  }
+}

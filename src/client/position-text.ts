@@ -1,0 +1,59 @@
+/** The name of the cookie, LiteFS's, and of the header that take a session's position from node to node. */
+export const cookieName = '__txid';
+export const headerName = 'skein-position';
+
+/** A position of some databases: the number of transactions that each holds, by name. */
+export type Txids = ReadonlyMap<string, number>;
+
+const databasesMax = 16;
+const textLengthMax = 4_096;
+const singlePattern = /^[0-9a-f]{16}$/i;
+const pairPattern = /([^:,;\s]{1,600}):([0-9a-f]{16})(?:\.|$)/giy;
+const cookiePattern = /(?:^|;)\s*__txid=([^;]*)/;
+
+/**
+ * `<16 hex>` where the node has one database, else `NAME:<16 hex>`, joined by dots, 16 at most. Undefined for none.
+ * `names` are all databases of the node.
+ */
+export function formatTxids(txids: Txids, names: readonly string[]): string | undefined {
+  const [only] = txids;
+  if (only === undefined) return undefined;
+  if (names.length === 1 && txids.size === 1 && only[0] === names[0]) return formatTxid(only[1]);
+  const pairs = [...txids].slice(0, databasesMax);
+  return pairs.map(([name, txid]) => `${encodeURIComponent(name)}:${formatTxid(txid)}`).join('.');
+}
+
+/** Undefined for what is not of the form, and for one without a name where there is not just one database. */
+export function parseTxids(text: string, names: readonly string[]): Txids | undefined {
+  if (text.length > textLengthMax) return undefined;
+  if (singlePattern.test(text)) {
+    const [name, ...others] = names;
+    return name === undefined || others.length > 0 ? undefined : new Map([[name, Number.parseInt(text, 16)]]);
+  }
+  const txids = new Map<string, number>();
+  pairPattern.lastIndex = 0;
+  while (pairPattern.lastIndex < text.length) {
+    const [, name, hex] = pairPattern.exec(text) ?? [];
+    const decoded = name === undefined ? undefined : decodeName(name);
+    if (decoded === undefined || hex === undefined || txids.size === databasesMax) return undefined;
+    txids.set(decoded, Number.parseInt(hex, 16));
+  }
+  return txids.size === 0 ? undefined : txids;
+}
+
+/** The value of our cookie in a request's `cookie` header; undefined for none. */
+export function cookieValue(header: string): string | undefined {
+  return cookiePattern.exec(header)?.[1]?.trim();
+}
+
+export function formatTxid(txid: number): string {
+  return txid.toString(16).padStart(16, '0');
+}
+
+function decodeName(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,3 @@
+import { conformsTo } from './support/client-conformance.ts';
+
+conformsTo('fastify-app.js');
