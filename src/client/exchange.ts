@@ -6,12 +6,12 @@ import type { Forward } from './forward.ts';
 import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts';
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
-import type { Settings } from './middleware-options.ts';
+import { namesFor, type Settings } from './middleware-options.ts';
 import { cookieName, formatTxids, headerName } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
 
 const cookieSeconds = 300;
-/** How the wait for a write ended, where it did not end well. */
+/** How the wait for a write ended, where it did not end well: `local` after its time, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
 
 type Parts = {
@@ -127,13 +127,13 @@ export class Exchange implements RequestScope {
   async #settle(changed: ChangedDatabases): Promise<Verdict> {
     const { node, settings, response } = this.#parts;
     try {
-      const { durability, durabilityTimeoutMs } = settings;
+      const { durability, durabilityWaitMs } = settings;
       const durable = await node.durable.settle(durability, {
-        timeoutMs: durabilityTimeoutMs,
+        timeoutMs: durabilityWaitMs,
         names: changed.candidates(),
       });
       const headers = this.#positionHeaders(changed.since(durable.positions));
-      if (durable.isTimedOut) headers.push([durabilityHeader, 'timeout']);
+      if (durable.isTimedOut) headers.push([durabilityHeader, 'local']);
       return { kind: 'send', headers };
     } catch (error) {
       // The app's answer would say that the write is done, which nobody knows.
@@ -145,8 +145,10 @@ export class Exchange implements RequestScope {
   }
 
   #positionHeaders(changed: ReadonlyMap<string, number>): HeaderPair[] {
-    const { node, request } = this.#parts;
-    const text = formatTxids(changed, node.positions.names());
+    const { node, request, settings } = this.#parts;
+    const names = namesFor(settings, node.positions);
+    const told = new Map([...changed].filter(([name]) => names.includes(name)));
+    const text = formatTxids(told, names);
     if (text === undefined) return [];
     const isSecure =
       'encrypted' in request.socket || /^https\b/i.test(String(request.headers['x-forwarded-proto']));

@@ -5,7 +5,7 @@ import type { LocalNode } from './local-node.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
 /** Carried by a request that a node has passed on: how often. */
-export const hopsHeader = 'skein-hops';
+export const hopsHeader = 'skein-hop';
 
 const hopsMax = 4;
 const retryMs = 25;

@@ -31,9 +31,7 @@ export function guardHandle(node: LocalNode, database: SqliteHandle): void {
   guarded.add(database);
   needRequestScope();
   follow(node);
-  const handle = new GuardedHandle(database, node.role);
-  handle.follow();
-  handles.add(new WeakRef(handle));
+  handles.add(new WeakRef(new GuardedHandle(database, node.role)));
 }
 
 function follow(node: LocalNode): void {

@@ -8,6 +8,7 @@ export type SqliteHandle = {
   /** Of better-sqlite3. */
   pragma?(text: string, ...rest: unknown[]): unknown;
   transaction?(run: (...args: unknown[]) => unknown): Transaction;
+  /** Of better-sqlite3 whether it is, of node:sqlite what opens it. */
   readonly open?: unknown;
   /** Of node:sqlite. */
   readonly isOpen?: boolean;
@@ -50,8 +51,15 @@ export class GuardedHandle {
       const handle = this.#database.deref();
       return handle && exec.call(handle, sql);
     };
-    this.#takeTimeout(Math.max(timeoutLeastMs, timeoutOf(database)));
+    this.#begin(database);
     this.#wrap(database);
+  }
+
+  /** Also when it was closed and is opened again: SQLite has forgotten what was set then. */
+  #begin(database: SqliteHandle): void {
+    this.#isReadOnly = false;
+    this.#takeTimeout(Math.max(timeoutLeastMs, timeoutOf(database)));
+    this.follow();
   }
 
   get isOpen(): boolean {
@@ -81,6 +89,7 @@ export class GuardedHandle {
 
   #wrap(database: SqliteHandle): void {
     const { prepare, exec, pragma, transaction } = database;
+    const open = typeof database.open === 'function' ? (database.open as () => void) : undefined;
     const guard = this;
     define(database, 'prepare', function (this: SqliteHandle, sql: unknown, ...rest: unknown[]) {
       const statement = prepare.call(this, sql as string, ...rest);
@@ -91,6 +100,12 @@ export class GuardedHandle {
       guard.#noticeTimeout(String(sql));
       return result;
     });
+    if (open) {
+      define(database, 'open', function (this: SqliteHandle) {
+        open.call(this);
+        guard.#begin(this);
+      });
+    }
     if (pragma) {
       define(database, 'pragma', function (this: SqliteHandle, text: unknown, ...rest: unknown[]) {
         const result = pragma.call(this, text as string, ...rest);

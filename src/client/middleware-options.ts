@@ -1,4 +1,5 @@
 import type { DurabilityLevel } from './durable.ts';
+import type { LocalPositions } from './local-positions.ts';
 
 /** All of it may be left out. */
 export type MiddlewareOptions = {
@@ -7,11 +8,13 @@ export type MiddlewareOptions = {
   /** What has to hold a write before it is answered: `auto` unless given. */
   readonly durability?: DurabilityLevel;
   /** How long an answer waits for that; then it goes out, and says so. 5,000. */
-  readonly durabilityTimeoutMs?: number;
-  /** How long a request for the primary is held while there is none. 10,000. */
+  readonly durabilityWaitMs?: number;
+  /** The one database whose position goes into cookie and header; all unless given. */
+  readonly database?: string;
+  /** How long a request for the primary is held while there is none. 5,000. */
   readonly primaryWaitMs?: number;
   /** How long a reader waits until this replica has what it wrote elsewhere; then the primary answers. 5,000. */
-  readonly catchUpMs?: number;
+  readonly readWaitMs?: number;
   /** Paths, `*` for any characters, whose requests go to the primary whatever their method. */
   readonly alwaysForward?: readonly string[];
   /** Paths, `*` for any characters, that this library leaves alone. */
@@ -22,23 +25,32 @@ export type MiddlewareOptions = {
   readonly replayBytesMax?: number;
 };
 
-export type Settings = Required<Omit<MiddlewareOptions, 'alwaysForward' | 'passthrough' | 'healthPath'>> & {
+export type Settings = Required<
+  Omit<MiddlewareOptions, 'alwaysForward' | 'database' | 'passthrough' | 'healthPath'>
+> & {
   readonly alwaysForward: RegExp | undefined;
   readonly passthrough: RegExp | undefined;
   readonly healthPath: string | undefined;
+  readonly database: string | undefined;
 };
+
+/** The databases that positions are told of: a single one goes without its name. */
+export function namesFor({ database }: Settings, positions: LocalPositions): readonly string[] {
+  return database === undefined ? positions.names() : [database];
+}
 
 export function settingsOf(options: MiddlewareOptions): Settings {
   return {
     forward: options.forward ?? 'direct',
     durability: options.durability ?? 'auto',
-    durabilityTimeoutMs: options.durabilityTimeoutMs ?? 5_000,
-    primaryWaitMs: options.primaryWaitMs ?? 10_000,
-    catchUpMs: options.catchUpMs ?? 5_000,
+    durabilityWaitMs: options.durabilityWaitMs ?? 5_000,
+    primaryWaitMs: options.primaryWaitMs ?? 5_000,
+    readWaitMs: options.readWaitMs ?? 5_000,
     replayBytesMax: options.replayBytesMax ?? 1024 * 1024,
     alwaysForward: patternOf(options.alwaysForward),
     passthrough: patternOf(options.passthrough),
     healthPath: options.healthPath,
+    database: options.database,
   };
 }
 

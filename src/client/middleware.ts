@@ -4,11 +4,14 @@ import { Answer } from './answer.ts';
 import { Exchange } from './exchange.ts';
 import { Forward, hopsHeader } from './forward.ts';
 import type { LocalNode } from './local-node.ts';
-import { type MiddlewareOptions, type Settings, settingsOf } from './middleware-options.ts';
+import { type MiddlewareOptions, namesFor, type Settings, settingsOf } from './middleware-options.ts';
 import { cookieName, cookieValue, headerName, parseTxids, type Txids } from './position-text.ts';
 
 /** Carried by a request that came through this node's door, which has done all of this already. Its value is the app's token. */
 const doorHeader = 'skein-door';
+
+/** By the process and not by the module: there may be two copies of this package. */
+const handled: unique symbol = Symbol.for('skein.handled') as never;
 
 /**
  * What the door does, for one request of a `node:http` server: the same for every framework. Where the app is to answer, `next`
@@ -34,7 +37,7 @@ export class Middleware {
     const node = this.#node;
     const forward = this.#forward;
     // HTTP/2 has other classes: what holds for `node:http` does not hold there.
-    if (!node || !forward || !(response instanceof ServerResponse)) {
+    if (!node || !forward || isHandled(request) || !(response instanceof ServerResponse)) {
       next();
       return;
     }
@@ -81,7 +84,7 @@ export class Middleware {
   #read(node: LocalNode, exchange: Exchange, request: IncomingMessage, response: ServerResponse): void {
     const { cookie, [headerName]: header } = request.headers;
     const text = typeof header === 'string' ? header : cookie && cookieValue(cookie);
-    const wanted = text ? parseTxids(text, node.positions.names()) : undefined;
+    const wanted = text ? parseTxids(text, namesFor(this.#settings, node.positions)) : undefined;
     if (!wanted || node.positions.hasReached(wanted)) {
       exchange.run();
     } else if (node.role.isPrimary) {
@@ -102,7 +105,7 @@ export class Middleware {
     const gone = new AbortController();
     const leave = () => gone.abort();
     response.once('close', leave);
-    const hasReached = await node.reaches(wanted, this.#settings.catchUpMs, gone.signal);
+    const hasReached = await node.reaches(wanted, this.#settings.readWaitMs, gone.signal);
     response.off('close', leave);
     if (gone.signal.aborted) return;
     if (hasReached) exchange.run();
@@ -134,6 +137,13 @@ export class Middleware {
       isHealthy ? 'OK' : JSON.stringify(health?.body ?? 'the node does not answer'),
     );
   }
+}
+
+/** Marks it, so that a request is handled once where both the app and the preload have a middleware. */
+function isHandled(request: IncomingMessage & { [handled]?: true }): boolean {
+  if (request[handled]) return true;
+  request[handled] = true;
+  return false;
 }
 
 function isReading(method: string | undefined): boolean {

@@ -59,6 +59,10 @@ export type Config = {
     readonly key: string;
     readonly ttlMs: number;
   };
+  readonly nodeJs: {
+    /** Node.js processes of the app preload `skein/register`. */
+    readonly register: boolean;
+  };
   readonly log: { readonly retentionMs: number; readonly bytesMax: number };
   /** What the file has that is accepted and has no meaning yet, such as `http_service.concurrency`. */
   readonly sections: readonly string[];

@@ -50,6 +50,7 @@ test('without file, variables and flags the defaults hold', () => {
       key: 'skein/shop',
       ttlMs: 10_000,
     },
+    nodeJs: { register: false },
     log: { retentionMs: 600_000, bytesMax: 1024 ** 3 },
     sections: [],
     sources: [],
@@ -90,6 +91,9 @@ secret = "$SECRET"
 [lease]
 type = "static"
 primary = "http://10.0.0.6:7000"
+[node_js]
+register = true
+
 [log]
 retention = "1h"
 bytes_max = "64MiB"
@@ -127,6 +131,7 @@ bytes_max = "64MiB"
       key: 'skein/cities',
       ttlMs: 10_000,
     },
+    nodeJs: { register: true },
     log: { retentionMs: 3_600_000, bytesMax: 64 * 1024 ** 2 },
     sections: [],
     sources: [join(cwd, 'skein.toml')],

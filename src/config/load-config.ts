@@ -96,6 +96,7 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
     database: { dir: databaseDir(givens, around) },
     node: assembleNode(givens, around.env, primaryRegion, lease),
     lease,
+    nodeJs: { register: readKey(keys.nodeJsRegister, givens) ?? false },
     log: {
       retentionMs: readKey(keys.logRetention, givens) ?? 600_000,
       bytesMax: readKey(keys.logBytesMax, givens) ?? 1024 ** 3,

@@ -199,6 +199,14 @@ export const keys = {
     about: 'After this time without a sign of life from the primary, another node may lead.',
     effective: (config) => formatDuration(config.lease.ttlMs),
   }),
+  nodeJsRegister: key('node_js.register', {
+    value: boolean,
+    allowed: 'true or false',
+    fallback: '`false`',
+    about:
+      'Preloads `skein/register` in every Node.js process of the app, by `NODE_OPTIONS`: what the [library](library.md) does, without a change to the code.',
+    effective: (config) => String(config.nodeJs.register),
+  }),
   logRetention: key('log.retention', {
     value: durationWithin(0, 3650 * dayMs),
     allowed: 'a duration from `0s` to `3650d`',

@@ -32,6 +32,7 @@ const config: Config = {
     key: 'skein/shop',
     ttlMs: 10_000,
   },
+  nodeJs: { register: false },
   log: { retentionMs: 1, bytesMax: 1 },
   sections: [],
   sources: [],

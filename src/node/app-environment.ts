@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { isWildcard } from '../config/listen-address.ts';
 
@@ -36,5 +37,20 @@ export function appEnvironment(
     FLY_APP_NAME: config.app,
     FLY_MACHINE_ID: node.name,
     ...(config.primaryRegion === undefined ? {} : { PRIMARY_REGION: config.primaryRegion }),
+    ...(config.nodeJs.register
+      ? { NODE_OPTIONS: withRegister(config.env.NODE_OPTIONS ?? environment.NODE_OPTIONS) }
+      : {}),
   };
+}
+
+/** Before what the app preloads itself, so that it sees no unguarded handle. As a URL, which has no blanks. */
+function withRegister(options: string | undefined): string {
+  const preload = `--import=${registerUrl()}`;
+  return options === undefined ? preload : `${preload} ${options}`;
+}
+
+/** The compiled form where there is one: the app's Node.js may be too old to strip types. */
+function registerUrl(): string {
+  const compiled = new URL('../../dist/register.js', import.meta.url);
+  return existsSync(compiled) ? compiled.href : new URL('../client/register.ts', import.meta.url).href;
 }

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
 import { freePorts } from './free-ports.ts';
@@ -55,7 +55,7 @@ export class ClientCluster {
     const candidates = await TestCandidates.create(t, {
       ...options,
       nodes,
-      toml: `[deploy]\nrelease_command = ${JSON.stringify(release)}\n[processes]\nweb = ${JSON.stringify(`${command} '${join(apps, app)}'`)}\n${toml}`,
+      toml: `[deploy]\nrelease_command = ${JSON.stringify(release)}\n[processes]\nweb = ${JSON.stringify(`${command} '${resolve(apps, app)}'`)}\n${toml}`,
     });
     await Promise.all(candidates.nodes.map((node) => node.start()));
     const leader = await candidates.settled();
