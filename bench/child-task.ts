@@ -15,11 +15,11 @@ export class ChildTask<Result> {
   readonly #child: ChildProcess;
 
   /** `script` is a file beside this one. */
-  constructor(script: string, input: object) {
+  constructor(script: string, input: object, environment: NodeJS.ProcessEnv = process.env) {
     const child = spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, script), JSON.stringify(input)],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'pipe', 'inherit'], env: environment },
     );
     this.#child = child;
     const kill = () => child.kill('SIGKILL');
@@ -41,6 +41,10 @@ export class ChildTask<Result> {
     // Whoever waits for one of the two learns of a failure; the other must not count as forgotten.
     this.ready.catch(() => undefined);
     this.result.catch(() => undefined);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** Asks it to end, if it is one that goes on until then, and resolves with its result. */

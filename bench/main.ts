@@ -11,6 +11,7 @@ import { measureHandoff } from './measure-handoff.ts';
 import { measureIdle } from './measure-idle.ts';
 import { measureInserts } from './measure-inserts.ts';
 import { measureLag } from './measure-lag.ts';
+import { measureMiddleware } from './measure-middleware.ts';
 import { measureReads } from './measure-reads.ts';
 import { measureSync } from './measure-sync.ts';
 import { measureWait } from './measure-wait.ts';
@@ -27,6 +28,7 @@ const measures: readonly Measure[] = [
   measureCrash,
   measureWait,
   measureDoor,
+  measureMiddleware,
 ];
 const results = join(import.meta.dirname, 'results');
 

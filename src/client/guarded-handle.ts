@@ -162,7 +162,7 @@ export class GuardedHandle {
   /** Runs a call, again while another holds the lock, for as long as the app would have waited. */
   #guarded(call: () => unknown, mayWrite: boolean, mayRepeat: () => boolean = () => true): unknown {
     if (this.#isReadOnly === this.#role.isPrimary) this.follow();
-    const beganMs = performance.now();
+    let beganMs: number | undefined;
     for (;;) {
       try {
         const result = call();
@@ -173,6 +173,7 @@ export class GuardedHandle {
         const code = sqliteCodeOf(error);
         if (code === sqliteReadOnly && this.#isReadOnly) requestScope()?.refused();
         if (code !== sqliteBusy || this.#isReadOnly || !mayRepeat()) throw error;
+        beganMs ??= performance.now();
         this.#waitForLock(beganMs, error);
       }
     }

@@ -33,8 +33,8 @@ export class LocalNode {
   constructor(place: Place) {
     this.place = place;
     this.api = new NodeApi(place);
-    this.role = new Role(place, this.api);
     this.positions = new LocalPositions(place.directory);
+    this.role = new Role(place, this.api, (event) => this.positions.heard(event));
     this.durable = new DurableWaits(this.api, this.positions);
   }
 

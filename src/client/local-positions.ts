@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import type { NodeEvent } from './node-events.ts';
 import type { Txids } from './position-text.ts';
 
 const suffix = '-pos';
@@ -12,6 +13,9 @@ const namesKeptMs = 500;
 export class LocalPositions {
   readonly #directory: string;
   readonly #buffer = Buffer.alloc(positionBytes);
+  /** What each had at least, when it was last heard of or looked at. */
+  readonly #known = new Map<string, number>();
+  #isHearing = false;
   #names: readonly string[] = [];
   #namesReadMs = Number.NEGATIVE_INFINITY;
 
@@ -64,7 +68,19 @@ export class LocalPositions {
 
   /** Whether this node has come so far. A database that is not here has not. */
   hasReached(wanted: Txids): boolean {
-    for (const [name, txid] of wanted) if ((this.txid(name) ?? -1) < txid) return false;
+    for (const [name, txid] of wanted) {
+      if (this.#isHearing && (this.#known.get(name) ?? -1) >= txid) continue;
+      const now = this.txid(name);
+      if (now === undefined || now < txid) return false;
+      this.#known.set(name, now);
+    }
     return true;
+  }
+
+  /** What is known stays true while the node follows one primary: a position goes back only where that changes. */
+  heard(event: NodeEvent): void {
+    this.#isHearing = true;
+    if (event.type !== 'tx') this.#known.clear();
+    else if (this.#known.has(event.db)) this.#known.set(event.db, Number.parseInt(event.data.txID, 16));
   }
 }

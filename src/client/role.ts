@@ -18,7 +18,9 @@ export class Role {
   #askedMs = Number.NEGATIVE_INFINITY;
   readonly #listeners = new Set<(event: NodeEvent) => void>();
 
-  constructor(place: Place, api: NodeApi) {
+  /** `heard` is told of every event, and does not start the hearing. */
+  constructor(place: Place, api: NodeApi, heard: (event: NodeEvent) => void) {
+    this.#listeners.add(heard);
     this.#place = place;
     this.#api = api;
     this.#primaryFile = join(place.directory, '.primary');

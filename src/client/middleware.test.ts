@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { createServer as createSocketServer } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
+import { ask, listen, listenBehind, StandInNode } from './test-support.ts';
+
+/** What a primary's app says, and what it was asked. */
+async function startPrimary(t: TestContext, node: StandInNode): Promise<string[]> {
+  const asked: string[] = [];
+  const server = createServer(async (request, response) => {
+    const { method, url, headers } = request;
+    asked.push(`${method} ${url} ${await text(request)} hop ${headers['skein-hop']}`);
+    response.writeHead(201, { 'x-from': 'primary', 'set-cookie': ['a=1', '__txid=0000000000000009'] });
+    response.end('there');
+  });
+  node.tunnelPort = await listen(t, server);
+  return asked;
+}
+
+async function replica(t: TestContext): Promise<StandInNode> {
+  const node = await StandInNode.start(t);
+  node.isPrimary = false;
+  node.primary = 'other';
+  return node;
+}
+
+const here = (_request: unknown, response: { end(text: string): unknown }) => void response.end('here');
+
+test('without a node everything is left as it is', async (t) => {
+  const port = await listenBehind(t, undefined, here);
+  const { body, headers } = await ask(port, { method: 'POST' });
+  assert.deepEqual([body, headers['set-cookie']], ['here', undefined]);
+});
+
+test('a write on a replica is answered by the primary, once, with its head as it was', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  const port = await listenBehind(t, node, here);
+  const { status, headers, body } = await ask(port, { method: 'PUT', path: '/a?b', body: 'x' });
+  assert.deepEqual([status, body, headers['x-from']], [201, 'there', 'primary']);
+  assert.deepEqual(headers['set-cookie'], ['a=1', '__txid=0000000000000009']);
+  assert.deepEqual(asked, ['PUT /a?b x hop 1']);
+  assert.equal((await ask(port)).body, 'here', 'a read is answered here');
+  await Promise.all(['1', '2', '3'].map((body) => ask(port, { method: 'POST', body })));
+  assert.ok(node.tunnels <= 3, `tunnels are kept for the next request: ${node.tunnels}`);
+});
+
+test('a write on the primary is answered when it is durable, with its position', async (t) => {
+  const node = await StandInNode.start(t);
+  const port = await listenBehind(t, node, here);
+  const { headers, body } = await ask(port, { method: 'POST' });
+  assert.equal(body, 'here');
+  assert.equal(headers['skein-position'], '0000000000000005');
+  const attributes = 'Path=/; Max-Age=300; HttpOnly; SameSite=Lax';
+  assert.deepEqual(headers['set-cookie'], [`__txid=0000000000000005; ${attributes}`]);
+  assert.deepEqual(
+    node.waits.map(({ durability }) => durability),
+    [undefined, 'replica'],
+  );
+  const secure = await ask(port, { method: 'POST', headers: { 'x-forwarded-proto': 'https' } });
+  assert.deepEqual(secure.headers['set-cookie'], [`__txid=0000000000000005; ${attributes}; Secure`]);
+});
+
+test('a primary without another candidate does not wait for one', async (t) => {
+  const node = await StandInNode.start(t);
+  node.hasCandidate = false;
+  node.isDurable = false;
+  const port = await listenBehind(t, node, here);
+  const { status, headers } = await ask(port, { method: 'POST' });
+  assert.deepEqual([status, headers['skein-durability']], [200, undefined]);
+});
+
+test('an answer whose write is not durable in time says so', async (t) => {
+  const node = await StandInNode.start(t);
+  node.isDurable = false;
+  const port = await listenBehind(t, node, here, { durabilityWaitMs: 50 });
+  const { status, headers } = await ask(port, { method: 'POST' });
+  assert.deepEqual([status, headers['skein-durability']], [200, 'local']);
+  assert.equal(headers['skein-position'], '0000000000000005');
+});
+
+test('a write that nothing came of sets no cookie', async (t) => {
+  const node = await StandInNode.start(t);
+  node.setTxid('app.db', 5);
+  const { headers } = await ask(await listenBehind(t, node, here), { method: 'POST' });
+  assert.deepEqual([headers['set-cookie'], headers['skein-position']], [undefined, undefined]);
+});
+
+test('while nobody leads a write is held, and done as soon as somebody does', async (t) => {
+  const node = await replica(t);
+  node.primary = undefined;
+  const port = await listenBehind(t, node, here);
+  const elsewhere = ask(port, { method: 'POST', body: 'x' });
+  while (node.tunnels === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const asked = await startPrimary(t, node);
+  assert.equal((await elsewhere).body, 'there');
+  assert.equal(asked.length, 1);
+
+  node.tunnelPort = undefined;
+  node.become(false, undefined);
+  const before = node.tunnels;
+  const itself = ask(port, { method: 'POST', body: 'x' });
+  while (node.tunnels === before) await new Promise((resolve) => setTimeout(resolve, 1));
+  node.become(true, 'self');
+  assert.equal((await itself).body, 'here');
+});
+
+test('a write is refused when nobody leads in time', async (t) => {
+  const node = await replica(t);
+  const port = await listenBehind(t, node, here, { primaryWaitMs: 60 });
+  const { status, headers, body } = await ask(port, { method: 'POST', body: 'x' });
+  assert.deepEqual([status, headers['retry-after']], [503, '1']);
+  assert.match(body, /Nothing was written/);
+});
+
+test('a connection that breaks once the request is sent is told, and nothing is sent twice', async (t) => {
+  const node = await replica(t);
+  let connections = 0;
+  const server = createSocketServer((socket) => {
+    connections += 1;
+    socket.once('data', () => socket.destroy());
+    socket.on('error', () => undefined);
+  });
+  server.listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await new Promise((resolve) => server.once('listening', resolve));
+  node.tunnelPort = (server.address() as { port: number }).port;
+  const { status, body } = await ask(await listenBehind(t, node, here), { method: 'POST', body: 'x' });
+  assert.deepEqual([status, connections], [502, 1]);
+  assert.match(body, /may or may not/);
+});
+
+test('a request that goes around is stopped', async (t) => {
+  const node = await replica(t);
+  const port = await listenBehind(t, node, here);
+  node.tunnelPort = port;
+  const { status } = await ask(port, { method: 'POST', body: 'x' });
+  assert.equal(status, 508);
+});
+
+test('where a proxy replays, a write is answered with the name of the primary', async (t) => {
+  const node = await replica(t);
+  const port = await listenBehind(t, node, here, { forward: 'fly-replay' });
+  const { status, headers } = await ask(port, { method: 'POST' });
+  assert.deepEqual([status, headers['fly-replay']], [200, 'instance=other']);
+});
+
+test('a reader waits for what it wrote; when that does not come, the primary answers', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  const port = await listenBehind(t, node, here, { readWaitMs: 100 });
+  const headers = { cookie: '__txid=0000000000000003' };
+  const waiting = ask(port, { headers });
+  setTimeout(() => node.setTxid('app.db', 3), 20);
+  assert.equal((await waiting).body, 'here');
+  const never = await ask(port, { headers: { 'skein-position': 'app.db:0000000000000004' } });
+  assert.deepEqual([never.body, asked], ['there', ['GET /  hop 1']]);
+});
+
+test('paths can be left alone, sent to the primary, or tell of health', async (t) => {
+  const node = await replica(t);
+  await startPrimary(t, node);
+  const options = { alwaysForward: ['/admin/*'], passthrough: ['/hooks/*.json'], healthPath: '/up' };
+  const port = await listenBehind(t, node, here, options);
+  assert.equal((await ask(port, { path: '/admin/x?y' })).body, 'there');
+  assert.equal((await ask(port, { path: '/hooks/a.json', method: 'POST' })).body, 'here');
+  assert.equal((await ask(port, { path: '/hooks/axjson', method: 'POST' })).body, 'there');
+  assert.equal((await ask(port, { path: '/up' })).status, 503, 'the stand-in has no health');
+});
+
+test("what came through the node's door is left to it, and its mark is not seen; anybody else's is no mark", async (t) => {
+  const node = await replica(t);
+  await startPrimary(t, node);
+  const seen: unknown[] = [];
+  const port = await listenBehind(t, node, (request, response) => {
+    seen.push(request.headers['skein-door'], request.rawHeaders.includes('skein-door'));
+    response.end('here');
+  });
+  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': 'token' } })).body, 'here');
+  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': 'guess' } })).body, 'there');
+  assert.equal((await ask(port, { headers: { 'skein-door': 'guess' } })).body, 'here');
+  assert.deepEqual(seen, [undefined, false, undefined, false]);
+});
+
+test('a body that was read before cannot be sent on, which is said', async (t) => {
+  const node = await replica(t);
+  const port = await listenBehind(t, undefined, here);
+  assert.equal((await ask(port)).status, 200);
+  const { Middleware } = await import('./middleware.ts');
+  const middleware = new Middleware(await node.local());
+  const server = createServer(async (request, response) => {
+    await text(request);
+    middleware.handle(request, response, () => response.end('here'));
+  });
+  const { status, body } = await ask(await listen(t, server), { method: 'POST', body: 'x' });
+  assert.deepEqual([status, /middleware first/.test(body)], [500, true]);
+});
