@@ -105,7 +105,7 @@ test('a position that is reached is answered at once, with those who hold it', a
   ];
   assert.deepEqual(await wait({ database: 'a.db' }), {
     status: 200,
-    body: { position: formatPosition(at(5)), nodes: ['two'] },
+    body: { position: formatPosition(at(5)), nodes: ['two'], role: 'primary' },
   });
   assert.equal((await wait({ database: 'a.db', position: formatPosition(at(3)) })).status, 200);
   assert.equal((await wait({ database: 'a.db', durability: 'replica' })).status, 200);
