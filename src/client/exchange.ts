@@ -7,11 +7,11 @@ import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts'
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
 import { namesFor, type Settings } from './middleware-options.ts';
-import { cookieName, formatTxids, headerName } from './position-text.ts';
+import { cookieName, formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
 
 const cookieSeconds = 300;
-/** How the wait for a write ended, where it did not end well: `local` after its time, `unknown` after a change of the lead. */
+/** What has the write: the level that was asked for, `local` when that took too long, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
 
 type Parts = {
@@ -121,7 +121,7 @@ export class Exchange implements RequestScope {
     if (answer.isGone) return;
     if (primary === undefined)
       answer.refuse(503, 'Service Unavailable', 'No primary is known.', ['retry-after', '1']);
-    else answer.refuse(200, 'OK', '', ['fly-replay', `instance=${primary}`]);
+    else answer.refuse(409, 'Conflict', 'The primary answers this.', ['fly-replay', `instance=${primary}`]);
   }
 
   async #settle(changed: ChangedDatabases): Promise<Verdict> {
@@ -132,8 +132,10 @@ export class Exchange implements RequestScope {
         timeoutMs: durabilityWaitMs,
         names: changed.candidates(),
       });
-      const headers = this.#positionHeaders(changed.since(durable.positions));
-      if (durable.isTimedOut) headers.push([durabilityHeader, 'local']);
+      const written = changed.since(durable.positions);
+      if (written.size === 0) return { kind: 'send', headers: [] };
+      const headers = this.#positionHeaders(written);
+      headers.push([durabilityHeader, durable.isTimedOut ? 'local' : String(durable.level)]);
       return { kind: 'send', headers };
     } catch (error) {
       // The app's answer would say that the write is done, which nobody knows.
@@ -144,10 +146,17 @@ export class Exchange implements RequestScope {
     }
   }
 
-  #positionHeaders(changed: ReadonlyMap<string, number>): HeaderPair[] {
+  /** With what the session knew before: of other databases, its position is as good as it was. */
+  #positionHeaders(written: ReadonlyMap<string, number>): HeaderPair[] {
     const { node, request, settings } = this.#parts;
     const names = namesFor(settings, node.positions);
-    const told = new Map([...changed].filter(([name]) => names.includes(name)));
+    const told = new Map(sessionOf(request, names));
+    for (const [name, txid] of written) {
+      if (!names.includes(name)) continue;
+      // The newest last: they are kept when there are too many.
+      told.delete(name);
+      told.set(name, txid);
+    }
     const text = formatTxids(told, names);
     if (text === undefined) return [];
     const isSecure =

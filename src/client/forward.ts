@@ -4,7 +4,7 @@ import { messageOf, SkeinClientError } from './client-error.ts';
 import type { LocalNode } from './local-node.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
-/** Carried by a request that a node has passed on: how often. */
+/** Carried by a request that a node has passed on: how often, and for whom; the same as between doors. */
 export const hopsHeader = 'skein-hop';
 
 const hopsMax = 4;
@@ -45,8 +45,8 @@ export class Forward {
    */
   async send({ request: incoming, response, body, here }: Forwarded): Promise<void> {
     const answer = new Answer(response);
-    const hops = Number(incoming.headers[hopsHeader] ?? 0) + 1;
-    if (!(hops <= hopsMax)) {
+    const hops = hopsOf(incoming) + 1;
+    if (hops > hopsMax) {
       answer.refuse(
         508,
         'Loop Detected',
@@ -171,7 +171,7 @@ function headersOf(incoming: IncomingMessage, body: Buffer | undefined, hops: nu
     if (body !== undefined && lower === 'content-length') continue;
     headers.push(name, rawHeaders[index + 1] ?? '');
   }
-  headers.push(hopsHeader, String(hops));
+  headers.push(hopsHeader, `${hops};primary`);
   const address = incoming.socket.remoteAddress;
   if (hops === 1 && address !== undefined && incoming.headers['x-forwarded-for'] === undefined)
     headers.push('X-Forwarded-For', address);
@@ -183,6 +183,11 @@ function headersOf(incoming: IncomingMessage, body: Buffer | undefined, hops: nu
     headers.push('Transfer-Encoding', 'chunked');
   headers.push('Connection', 'keep-alive');
   return headers;
+}
+
+/** How often a request was passed on; what is not of the form counts as never. */
+function hopsOf({ headers }: IncomingMessage): number {
+  return Number(/^(\d{1,2});(?:primary|here)$/.exec(String(headers[hopsHeader]))?.[1] ?? 0);
 }
 
 /** The headers that `Connection` names are for this connection only. */

@@ -126,7 +126,7 @@ for (const { name, open } of kinds) {
       [200, 'there', undefined],
     );
     assert.match((await ask(port, { path: '/careful' })).body, /^here: .*readonly/);
-    assert.deepEqual(asked, ['GET /visit 1']);
+    assert.deepEqual(asked, ['GET /visit 1;primary']);
     const byDoor = await ask(port, { path: '/visit', headers: { 'skein-door': 'token' } });
     assert.equal(byDoor.headers['skein-replay'], 'primary', 'the door does it, where there is one');
   });

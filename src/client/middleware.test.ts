@@ -40,7 +40,7 @@ test('a write on a replica is answered by the primary, once, with its head as it
   const { status, headers, body } = await ask(port, { method: 'PUT', path: '/a?b', body: 'x' });
   assert.deepEqual([status, body, headers['x-from']], [201, 'there', 'primary']);
   assert.deepEqual(headers['set-cookie'], ['a=1', '__txid=0000000000000009']);
-  assert.deepEqual(asked, ['PUT /a?b x hop 1']);
+  assert.deepEqual(asked, ['PUT /a?b x hop 1;primary']);
   assert.equal((await ask(port)).body, 'here', 'a read is answered here');
   await Promise.all(['1', '2', '3'].map((body) => ask(port, { method: 'POST', body })));
   assert.ok(node.tunnels <= 3, `tunnels are kept for the next request: ${node.tunnels}`);
@@ -62,13 +62,23 @@ test('a write on the primary is answered when it is durable, with its position',
   assert.deepEqual(secure.headers['set-cookie'], [`__txid=0000000000000005; ${attributes}; Secure`]);
 });
 
+test('a session that has written to several databases keeps the position of each', async (t) => {
+  const node = await StandInNode.start(t);
+  for (const name of ['a.db', 'b.db']) node.setTxid(name, 5);
+  const headers = { cookie: '__txid=a.db:0000000000000004' };
+  const answer = await ask(await listenBehind(t, node, here), { method: 'POST', headers });
+  const position = 'a%2Edb:0000000000000004.app%2Edb:0000000000000005';
+  assert.equal(answer.headers['skein-position'], position);
+  assert.equal(answer.headers['skein-durability'], 'replica');
+});
+
 test('a primary without another candidate does not wait for one', async (t) => {
   const node = await StandInNode.start(t);
   node.hasCandidate = false;
   node.isDurable = false;
   const port = await listenBehind(t, node, here);
   const { status, headers } = await ask(port, { method: 'POST' });
-  assert.deepEqual([status, headers['skein-durability']], [200, undefined]);
+  assert.deepEqual([status, headers['skein-durability']], [200, 'local']);
 });
 
 test('an answer whose write is not durable in time says so', async (t) => {
@@ -143,7 +153,7 @@ test('where a proxy replays, a write is answered with the name of the primary', 
   const node = await replica(t);
   const port = await listenBehind(t, node, here, { forward: 'fly-replay' });
   const { status, headers } = await ask(port, { method: 'POST' });
-  assert.deepEqual([status, headers['fly-replay']], [200, 'instance=other']);
+  assert.deepEqual([status, headers['fly-replay']], [409, 'instance=other']);
 });
 
 test('a reader waits for what it wrote; when that does not come, the primary answers', async (t) => {
@@ -155,7 +165,7 @@ test('a reader waits for what it wrote; when that does not come, the primary ans
   setTimeout(() => node.setTxid('app.db', 3), 20);
   assert.equal((await waiting).body, 'here');
   const never = await ask(port, { headers: { 'skein-position': 'app.db:0000000000000004' } });
-  assert.deepEqual([never.body, asked], ['there', ['GET /  hop 1']]);
+  assert.deepEqual([never.body, asked], ['there', ['GET /  hop 1;primary']]);
 });
 
 test('paths can be left alone, sent to the primary, or tell of health', async (t) => {

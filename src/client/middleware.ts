@@ -5,7 +5,7 @@ import { Exchange } from './exchange.ts';
 import { Forward, hopsHeader } from './forward.ts';
 import type { LocalNode } from './local-node.ts';
 import { type MiddlewareOptions, namesFor, type Settings, settingsOf } from './middleware-options.ts';
-import { cookieName, cookieValue, headerName, parseTxids, type Txids } from './position-text.ts';
+import { cookieName, headerName, sessionOf, type Txids } from './position-text.ts';
 
 /** Carried by a request that came through this node's door, which has done all of this already. Its value is the app's token. */
 const doorHeader = 'skein-door';
@@ -82,14 +82,13 @@ export class Middleware {
 
   /** Lets a reader who wrote elsewhere in as soon as this node has what it wrote. */
   #read(node: LocalNode, exchange: Exchange, request: IncomingMessage, response: ServerResponse): void {
-    const { cookie, [headerName]: header } = request.headers;
-    const text = typeof header === 'string' ? header : cookie && cookieValue(cookie);
-    const wanted = text ? parseTxids(text, namesFor(this.#settings, node.positions)) : undefined;
+    const wanted = sessionOf(request, namesFor(this.#settings, node.positions));
     if (!wanted || node.positions.hasReached(wanted)) {
       exchange.run();
     } else if (node.role.isPrimary) {
       // What the primary does not have is nowhere: a session cannot wait for it.
-      if (header === undefined) response.appendHeader('set-cookie', `${cookieName}=; Path=/; Max-Age=0`);
+      if (request.headers[headerName] === undefined)
+        response.appendHeader('set-cookie', `${cookieName}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax`);
       exchange.run();
     } else {
       void this.#catchUp(node, exchange, response, wanted);
@@ -147,7 +146,7 @@ function isHandled(request: IncomingMessage & { [handled]?: true }): boolean {
 }
 
 function isReading(method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE';
 }
 
 function pathOf(url = '/'): string {

@@ -7,14 +7,15 @@ test('one database goes without its name, several with theirs, and both are unde
   assert.equal(formatTxids(one, ['app.db']), '00000000000000ff');
   assert.deepEqual(parseTxids('00000000000000ff', ['app.db']), one);
   const names = ['app.db', 'a:b, c.db', 'user.db'];
-  assert.equal(formatTxids(one, names), 'app.db:00000000000000ff');
+  assert.equal(formatTxids(one, names), 'app%2Edb:00000000000000ff');
   const several = new Map([
     ['app.db', 255],
     ['a:b, c.db', 2 ** 52],
   ]);
   const text = formatTxids(several, names) ?? '';
-  assert.equal(text, 'app.db:00000000000000ff.a%3Ab%2C%20c.db:0010000000000000');
+  assert.equal(text, 'app%2Edb:00000000000000ff.a%3Ab%2C%20c%2Edb:0010000000000000');
   assert.deepEqual(parseTxids(text, names), several);
+  assert.deepEqual(parseTxids('app.db:00000000000000ff', names), one, 'a plain name will do');
   assert.equal(formatTxids(new Map(), names), undefined);
 });
 

@@ -9,18 +9,18 @@ const databasesMax = 16;
 const textLengthMax = 4_096;
 const singlePattern = /^[0-9a-f]{16}$/i;
 const pairPattern = /([^:,;\s]{1,600}):([0-9a-f]{16})(?:\.|$)/giy;
-const cookiePattern = /(?:^|;)\s*__txid=([^;]*)/;
+const cookiePattern = /(?:^|;)\s*__txid="?([^;"\s]*)/;
 
 /**
- * `<16 hex>` where the node has one database, else `NAME:<16 hex>`, joined by dots, 16 at most. Undefined for none.
+ * `<16 hex>` where the node has one database, else `NAME:<16 hex>`, joined by dots; of more than 16 the last ones. Undefined for none.
  * `names` are all databases of the node.
  */
 export function formatTxids(txids: Txids, names: readonly string[]): string | undefined {
   const [only] = txids;
   if (only === undefined) return undefined;
   if (names.length === 1 && txids.size === 1 && only[0] === names[0]) return formatTxid(only[1]);
-  const pairs = [...txids].slice(0, databasesMax);
-  return pairs.map(([name, txid]) => `${encodeURIComponent(name)}:${formatTxid(txid)}`).join('.');
+  const pairs = [...txids].slice(-databasesMax);
+  return pairs.map(([name, txid]) => `${encodeName(name)}:${formatTxid(txid)}`).join('.');
 }
 
 /** Undefined for what is not of the form, and for one without a name where there is not just one database. */
@@ -41,6 +41,17 @@ export function parseTxids(text: string, names: readonly string[]): Txids | unde
   return txids.size === 0 ? undefined : txids;
 }
 
+/** What a request says that its client knows to be there; undefined for nothing. */
+export function sessionOf(
+  { headers }: { readonly headers: NodeJS.Dict<string | string[]> },
+  names: readonly string[],
+): Txids | undefined {
+  const { cookie, [headerName]: header } = headers;
+  const text =
+    typeof header === 'string' ? header : typeof cookie === 'string' ? cookieValue(cookie) : undefined;
+  return text ? parseTxids(text, names) : undefined;
+}
+
 /** The value of our cookie in a request's `cookie` header; undefined for none. */
 export function cookieValue(header: string): string | undefined {
   return cookiePattern.exec(header)?.[1]?.trim();
@@ -48,6 +59,12 @@ export function cookieValue(header: string): string | undefined {
 
 export function formatTxid(txid: number): string {
   return txid.toString(16).padStart(16, '0');
+}
+
+/** As the door does: a dot is what stands between two. */
+function encodeName(name: string): string {
+  const hex = (one: string) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`;
+  return encodeURIComponent(name).replace(/[.!'()*]/g, hex);
 }
 
 function decodeName(text: string): string | undefined {
