@@ -63,12 +63,14 @@ export class DurableWaits {
     deadlineMs: number,
     signal: AbortSignal | undefined,
   ): Promise<{ name: string; position: string; isHeld: boolean } | undefined> {
-    const captured = await this.#wait({ database: name }, deadlineMs, signal);
-    if (errorCodeOf(captured) === 'DATABASE_NOT_FOUND') return undefined;
-    const { position, role } = (captured.body ?? {}) as { position?: string; role?: string };
-    // On a replica the position is that of what it follows: what this process wrote may not be in it.
-    if (captured.status !== 200 || position === undefined || role === 'replica')
-      throw unknownOutcome(errorTextOf(captured));
+    const captured = await this.#capture(name, deadlineMs, signal);
+    if (captured === undefined) return undefined;
+    const { position, role } = captured;
+    // A replica tells the position of what it follows, which has what this process wrote if that was handed over.
+    if (role === 'replica') {
+      if (await this.#hasHandedOver(signal)) return { name, position, isHeld: true };
+      throw unknownOutcome('This node does not lead any more.');
+    }
     if (level === 'local' || level === 0) return { name, position, isHeld: true };
     while (!signal?.aborted) {
       if (level === 'auto' && (await this.#isAlone())) return { name, position, isHeld: true };
@@ -82,6 +84,29 @@ export class DurableWaits {
       if (answer.status !== 408) await delay(retryMs, undefined, { ref: false });
     }
     throw signal.reason;
+  }
+
+  /** The position of all that is committed; undefined for a database that is not there. */
+  async #capture(
+    database: string,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ position: string; role: string } | undefined> {
+    for (;;) {
+      const answer = await this.#wait({ database }, deadlineMs, signal);
+      const { position, role = 'primary' } = (answer.body ?? {}) as { position?: string; role?: string };
+      if (answer.status === 200 && position !== undefined) return { position, role };
+      const isAbsent = errorCodeOf(answer) === 'DATABASE_NOT_FOUND';
+      if (isAbsent && this.#positions.text(database) === undefined) return undefined;
+      // While the role changes no database is open.
+      if (performance.now() >= deadlineMs) throw unknownOutcome(errorTextOf(answer));
+      await delay(retryMs, undefined, { ref: false });
+    }
+  }
+
+  async #hasHandedOver(signal: AbortSignal | undefined): Promise<boolean> {
+    const { body } = await this.#api.call('GET', '/status', { signal });
+    return (body as StatusAnswer).handedOver === true;
   }
 
   #wait(body: object, deadlineMs: number, signal: AbortSignal | undefined): Promise<ApiAnswer> {
@@ -140,6 +165,7 @@ export class DurableWaits {
 }
 
 type StatusAnswer = {
+  readonly handedOver?: boolean;
   readonly primary?: { readonly node: string; readonly url: string; readonly region?: string } | null;
   readonly databases?: Readonly<Record<string, { readonly lagMs: number | null }>>;
   readonly replicas?: readonly { readonly candidate: boolean; readonly connected: boolean }[];

@@ -68,6 +68,8 @@ export class Node {
   #leadership: Leadership | undefined;
   readonly #processesStarted = Promise.withResolvers<void>();
   #started = false;
+  /** When this node led last, it handed over all that it had. */
+  #hasHandedOver = false;
 
   constructor(config: Config, output: NodeOutput) {
     this.#config = config;
@@ -305,7 +307,7 @@ export class Node {
       fixedRole: isFixed ? fixedRoleOf(lease.primary, advertise) : undefined,
       handlers: this.#handlers(),
       leadership: () => leadership,
-      changed: (role) => this.#changedTo(role),
+      changed: (role, hasHandedOver) => this.#changedTo(role, hasHandedOver),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
       waitsForSync: this.#config.litefs?.skipSync !== true,
@@ -318,7 +320,8 @@ export class Node {
     this.#leadership = leadership;
   }
 
-  #changedTo(role: 'primary' | 'replica'): void {
+  #changedTo(role: 'primary' | 'replica', hasHandedOver: boolean): void {
+    this.#hasHandedOver = hasHandedOver;
     this.#events.leadershipChanged({ isPrimary: role === 'primary' });
     if (role === 'primary') this.#markers?.setPrimary(undefined);
     this.#output.log.notice(role === 'primary' ? 'this node leads' : 'this node follows', {
@@ -364,7 +367,15 @@ export class Node {
           sendJson(
             response,
             200,
-            statusOf(this.#config, replication(), this.#leadership?.epoch ?? 0, this.#supervisor.status()),
+            statusOf(
+              this.#config,
+              replication(),
+              {
+                epoch: this.#leadership?.epoch ?? 0,
+                hasHandedOver: this.#hasHandedOver,
+              },
+              this.#supervisor.status(),
+            ),
           ),
       ],
       ['GET /health', ({ response }) => this.#answerHealth(replication(), response)],

@@ -41,6 +41,8 @@ export class PrimaryReplication implements Replication {
   #housekeeping: NodeJS.Timeout | undefined;
   #standbyCheck: NodeJS.Timeout | undefined;
   #ready = false;
+  /** All that was here is at another node, which leads now. */
+  hasHandedOver = false;
   readonly #scrubbing: Scrubbing;
 
   constructor(
@@ -160,6 +162,7 @@ export class PrimaryReplication implements Replication {
 
   /** All that is here is at the node that leads now: what was waited for is true. */
   handedOver(positions: ReadonlyMap<string, Position>): void {
+    this.hasHandedOver = true;
     this.#durability?.handedOver(positions);
     this.#progressed();
   }

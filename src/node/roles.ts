@@ -42,8 +42,8 @@ export type RolesParts = {
     'transaction' | 'primaryChanged' | 'lagChanged' | 'refused'
   >;
   leadership(): Leadership;
-  /** The role has changed, and the databases are what they are to be in it. */
-  changed(role: 'primary' | 'replica'): void;
+  /** The role has changed, and the databases are what they are to be in it. `hasHandedOver`: all that the primary had. */
+  changed(role: 'primary' | 'replica', hasHandedOver: boolean): void;
   /** The first thing that a primary does for the app; at a start only, and once. Rejects with `RELEASE_COMMAND_FAILED`. */
   release(): Promise<void>;
   /** Requests that write are held at the door by now: resolves when the app has answered those before, or in time. */
@@ -194,7 +194,7 @@ export class Roles implements LeadershipHandlers {
     this.#isWholeAgain = true;
     this.#hasOpened = true;
     this.#open('change');
-    this.#parts.changed('primary');
+    this.#parts.changed('primary', false);
     await this.#parts.release();
     await primary.rescan();
     primary.setReady();
@@ -266,7 +266,7 @@ export class Roles implements LeadershipHandlers {
         // A full disk: a start proves the databases as a primary's, which takes what is there for this node's own.
         context.warn('this node cannot note that it follows', { reason: messageOf(error) });
       }
-      this.#parts.changed('replica');
+      this.#parts.changed('replica', primary.hasHandedOver);
       this.#start('replica');
     }
     this.#fences.clear();

@@ -7,7 +7,7 @@ import type { Replication } from './replication.ts';
 export function statusOf(
   config: Config,
   replication: Replication,
-  epoch: number,
+  { epoch, hasHandedOver }: { readonly epoch: number; readonly hasHandedOver: boolean },
   processes: readonly ProcessStatus[],
 ): object {
   const problems = replication.problems();
@@ -33,6 +33,7 @@ export function statusOf(
     role: replication.role,
     primary: primaryOf(config, replication),
     epoch,
+    handedOver: hasHandedOver,
     databases: Object.fromEntries(databases),
     /** Files that are not replicated, and why. */
     refused: Object.fromEntries([...problems].filter(([name]) => !known.has(name))),
