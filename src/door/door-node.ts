@@ -9,6 +9,8 @@ export type DoorNode = {
   readonly name: string;
   readonly region: string;
   readonly secret: string | undefined;
+  /** By it the library in the app knows what came through this door, and does not do the same once more. */
+  readonly appToken: string;
   /** Undefined while the node starts. */
   replication(): Replication | undefined;
   /** Whether the app may write here now. */

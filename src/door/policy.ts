@@ -145,7 +145,8 @@ export class Policy implements Router {
 
   #toApp(lines: string, rest: Pick<Forwarding, 'sending' | 'review'>): Forwarding {
     this.figures.local += 1;
-    return { kind: 'forward', pool: this.#pools.app, lines, isToNode: false, ...rest };
+    const marked = `${lines}skein-door: ${this.#node.appToken}\r\n`;
+    return { kind: 'forward', pool: this.#pools.app, lines: marked, isToNode: false, ...rest };
   }
 
   /** What the client knows to be written. */

@@ -132,7 +132,7 @@ export class Node {
       urlOf: (node) => this.#urlOf(node),
       door: () => this.#enterDoor,
     });
-    this.#door = this.#createDoor();
+    this.#door = this.#createDoor(appToken);
     this.#api = new ApiServer({
       listen,
       secret,
@@ -235,7 +235,7 @@ export class Node {
     else call[1].end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
   }
 
-  #createDoor(): NodeDoor | undefined {
+  #createDoor(appToken: string): NodeDoor | undefined {
     const { app, node, http } = this.#config;
     if (!http.listen) return undefined;
     return new NodeDoor(this.#config, http.listen, {
@@ -243,6 +243,7 @@ export class Node {
       name: node.name,
       region: node.region,
       secret: node.secret,
+      appToken,
       replication: () => this.#replication,
       canWrite: () =>
         this.#replication?.role === 'primary' &&

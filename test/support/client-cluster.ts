@@ -40,14 +40,21 @@ export class ClientCluster {
   static async start(
     t: TestContext,
     app: string,
-    options: CandidatesOptions & { readonly command?: string } = {},
+    options: CandidatesOptions & { readonly command?: string; readonly hasDoor?: boolean } = {},
   ): Promise<ClientCluster> {
     const names = ['ams', 'ord', 'syd'];
-    const ports = await freePorts(names.length);
+    const appPorts = await freePorts(names.length);
+    const doorPorts = options.hasDoor ? await freePorts(names.length) : undefined;
+    const ports = doorPorts ?? appPorts;
     const nodes = Object.fromEntries(
       names.map((name, index) => [
         name,
-        { environment: { SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(ports[index]) } },
+        {
+          environment: {
+            SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(appPorts[index]),
+            ...(doorPorts ? { SKEIN_HTTP_LISTEN: `127.0.0.1:${doorPorts[index]}` } : {}),
+          },
+        },
       ]),
     );
     const { command = `'${process.execPath}' --disable-warning=ExperimentalWarning`, toml = '' } = options;
@@ -85,7 +92,7 @@ export class ClientCluster {
     return this.#ports.get(node) ?? 0;
   }
 
-  /** Asks the app on a node. */
+  /** Asks the app on a node, through the node's door if it has one. */
   ask(
     node: TestNode,
     path: string,

@@ -10,7 +10,7 @@ const chunkBytes = 65_536;
 /** What an app with the library does, whatever the framework. `app` is a file of `test/client-apps`. */
 export function conformsTo(
   app: string,
-  options: CandidatesOptions & { readonly command?: string } = {},
+  options: CandidatesOptions & { readonly command?: string; readonly hasDoor?: boolean } = {},
 ): void {
   const start = (t: TestContext) => ClientCluster.start(t, app, options);
 
