@@ -135,9 +135,10 @@ for (const { name, open } of kinds) {
     const { node, local, database } = await opened(t, open);
     guardHandle(local, database as SqliteHandle);
     const port = await listenBehind(t, local, (request, response) => {
-      if (request.url === '/visit') database.prepare(insert).run();
-      else database.prepare('SELECT count(*) FROM note').get();
-      response.end('here');
+      const find = database.prepare('SELECT count(*) FROM note');
+      // The method is looked up before it is known that anything is written.
+      if (request.url === '/visit') response.end(JSON.stringify(database.prepare(insert).run()));
+      else response.end(JSON.stringify(find.get()));
     });
     assert.equal((await ask(port, { path: '/visit' })).headers['skein-position'], '0000000000000005');
     assert.equal((await ask(port)).headers['skein-position'], undefined);

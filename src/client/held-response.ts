@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 
 export type HeaderPair = readonly [name: string, value: string];
 
@@ -7,13 +7,34 @@ export type Verdict =
   | { readonly kind: 'send'; readonly headers: readonly HeaderPair[] }
   | { readonly kind: 'drop' };
 
-type Call = (...args: unknown[]) => unknown;
+type Call = (this: ServerResponse, ...args: unknown[]) => unknown;
 type Method = 'writeHead' | 'flushHeaders' | 'write' | 'end';
-type Held = { readonly method: Method; readonly original: Call; readonly args: readonly unknown[] };
+type Held = { readonly method: Method; readonly original: Call; readonly args: unknown[] };
 
 type State = 'untouched' | 'held' | 'open' | 'dropped';
 
 const methods: readonly Method[] = ['writeHead', 'flushHeaders', 'write', 'end'];
+
+const heldBy: unique symbol = Symbol('held by') as never;
+type Holdable = ServerResponse & { [heldBy]?: HeldResponse };
+let canHold = false;
+
+/**
+ * Has the methods of all responses look whether theirs is held. To be called before the app has a response in hand: in
+ * `response.end(insert())` the method is looked up before the row is written.
+ */
+export function prepareToHold(): void {
+  if (canHold) return;
+  canHold = true;
+  for (const method of methods) {
+    const original = ServerResponse.prototype[method] as Call;
+    const value = function (this: Holdable, ...args: unknown[]): unknown {
+      const held = this[heldBy];
+      return held ? held.call({ method, original, args }) : original.apply(this, args);
+    };
+    Object.defineProperty(ServerResponse.prototype, method, { value, writable: true, configurable: true });
+  }
+}
 
 /**
  * Keeps what the app answers from going out until `decide`, asked at the first byte with the status of the answer, has said
@@ -26,14 +47,11 @@ export class HeldResponse {
   #state: State = 'untouched';
   #hasEnded = false;
 
-  constructor(response: ServerResponse, decide: (status: number) => Verdict | Promise<Verdict>) {
+  constructor(response: Holdable, decide: (status: number) => Verdict | Promise<Verdict>) {
+    prepareToHold();
     this.#response = response;
     this.#decide = decide;
-    for (const method of methods) {
-      const original = (response[method] as Call).bind(response);
-      const value: Call = (...args) => this.#call({ method, original, args });
-      Object.defineProperty(response, method, { value, writable: true, configurable: true });
-    }
+    Object.defineProperty(response, heldBy, { value: this });
     this.#tell('headersSent', () => true);
     this.#tell('writableEnded', () => this.#hasEnded);
   }
@@ -47,8 +65,9 @@ export class HeldResponse {
     Object.defineProperty(response, name, { get, configurable: true });
   }
 
-  #call(call: Held): unknown {
-    if (this.#state === 'open') return call.original(...call.args);
+  /** One of the methods was called. */
+  call(call: Held): unknown {
+    if (this.#state === 'open') return call.original.apply(this.#response, call.args);
     if (call.method === 'end') this.#hasEnded = true;
     if (this.#state === 'dropped') {
       finishDropped(call);
@@ -81,7 +100,7 @@ export class HeldResponse {
       let isTaken = true;
       for (const [index, call] of calls.entries()) {
         const args = index === 0 ? this.#withHeaders(call, verdict.headers) : call.args;
-        const result = call.original(...args);
+        const result = call.original.apply(this.#response, args);
         if (call.method === 'write') isTaken = result === true;
       }
       // A socket that is full drains by itself.
@@ -93,7 +112,7 @@ export class HeldResponse {
   }
 
   /** The arguments of the first call. Headers that `writeHead` is given take the place of those that were set before. */
-  #withHeaders({ method, args }: Held, headers: readonly HeaderPair[]): readonly unknown[] {
+  #withHeaders({ method, args }: Held, headers: readonly HeaderPair[]): unknown[] {
     const given = method === 'writeHead' ? args.at(-1) : undefined;
     const left = headers.filter(([name, value]) => {
       const isAdded = typeof given === 'object' && given !== null && addTo(given, name, value);

@@ -3,6 +3,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Answer } from './answer.ts';
 import { Exchange } from './exchange.ts';
 import { Forward, hopsHeader } from './forward.ts';
+import { prepareToHold } from './held-response.ts';
 import type { LocalNode } from './local-node.ts';
 import { type MiddlewareOptions, namesFor, type Settings, settingsOf } from './middleware-options.ts';
 import { cookieName, headerName, sessionOf, type Txids } from './position-text.ts';
@@ -26,6 +27,7 @@ export class Middleware {
 
   constructor(node: LocalNode | undefined, options: MiddlewareOptions = {}) {
     this.#node = node;
+    if (node) prepareToHold();
     this.#settings = settingsOf(options);
     this.#forward = node && new Forward(node, this.#settings.primaryWaitMs);
     this.#token = node?.place.token === undefined ? undefined : Buffer.from(node.place.token);
