@@ -15,10 +15,11 @@ export class ChangedDatabases {
   /** Where each was; undefined where there are too many to look at. */
   readonly #before: ReadonlyMap<string, number> | undefined;
 
-  constructor(directory: string, positions: LocalPositions) {
+  /** `isLate`: something is written already, so that where the databases were is not to be found out any more. */
+  constructor(directory: string, positions: LocalPositions, isLate = false) {
     this.#directory = directory;
     this.#positions = positions;
-    this.#before = positions.names().length <= lookedAtMax ? positions.txids() : undefined;
+    if (positions.names().length <= lookedAtMax) this.#before = isLate ? new Map() : positions.txids();
   }
 
   /** All that this request may have written to. */

@@ -77,9 +77,9 @@ export class Exchange implements RequestScope {
   wrote(): void {
     this.#hasWritten = true;
     if (this.isByDoor || this.#changed || this.#parts.response.headersSent) return;
-    // A GET that writes: all that is committed now counts as its own.
+    // A read that writes: all that is committed now counts as its own.
     const { node } = this.#parts;
-    this.#changed = new ChangedDatabases(node.place.directory, node.positions);
+    this.#changed = new ChangedDatabases(node.place.directory, node.positions, true);
     this.#hold();
   }
 

@@ -87,6 +87,7 @@ export async function* events(
     return;
   }
   yield { type: 'init', data: { isPrimary: true } };
+  if (signal.aborted) return;
   // Nothing else happens there; a timer keeps the process no longer than its own work does.
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
