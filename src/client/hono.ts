@@ -16,23 +16,27 @@ export type HonoMiddleware = (
  */
 export function hono(options: MiddlewareOptions = {}): HonoMiddleware {
   const middleware = new Middleware(localNode(), options);
-  return async (context, next) => {
+  return (context, next) => {
     const { incoming, outgoing } = (context.env ?? {}) as {
       incoming?: IncomingMessage;
       outgoing?: ServerResponse;
     };
-    if (!incoming || !outgoing) {
-      await next();
-      return undefined;
-    }
-    return new Promise((resolve, reject) => {
+    // To Hono, no response is one that has been set.
+    const goOn = () => next() as Promise<unknown> as Promise<undefined>;
+    if (!incoming || !outgoing) return goOn();
+    // Most requests go on at once, and need no promise but the app's own.
+    let passed: Promise<undefined> | undefined;
+    let answered: ((response: Promise<undefined>) => void) | undefined;
+    middleware.handle(incoming, outgoing, () => {
+      passed = goOn();
+      answered?.(passed);
+    });
+    if (passed) return passed;
+    return new Promise((resolve) => {
+      answered = resolve;
       // Where the app is not asked, the answer has gone out by the time that the response closes.
-      const answered = () => resolve(new Response(null, { headers: { 'x-hono-already-sent': 'true' } }));
-      outgoing.once('close', answered);
-      middleware.handle(incoming, outgoing, () => {
-        outgoing.off('close', answered);
-        next().then(() => resolve(undefined), reject);
-      });
+      const alreadySent = () => new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
+      outgoing.once('close', () => resolve(alreadySent()));
     });
   };
 }
