@@ -279,7 +279,7 @@ export const acceptedPaths: ReadonlySet<string> = new Set([
 ]);
 
 /** Variables of this form that are no configuration: what Skein gives to apps, and what its tests use. */
-export const foreignVariable = /^SKEIN_(?:DIR|API|REGION|GUARD|PROCESS|TEST_.*)$/;
+export const foreignVariable = /^SKEIN_(?:DIR|API|TOKEN|REGION|GUARD|PROCESS|TEST_.*)$/;
 
 export function dottedOf(path: readonly string[]): string {
   return path.join('.');

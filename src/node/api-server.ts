@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, messageOf, SkeinError, systemCodeOf } from '../base/errors.ts';
 import { formatListenAddress } from '../config/listen-address.ts';
-import { streamPath } from '../stream/protocol.ts';
 
 export type ApiRequest = {
   readonly request: IncomingMessage;
@@ -11,19 +10,33 @@ export type ApiRequest = {
   readonly query: URLSearchParams;
 };
 export type ApiRoute = (call: ApiRequest) => Promise<void> | void;
+/** Takes over the socket of a request for an upgrade that has shown the secret. */
+export type ApiUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export type ApiServerOptions = {
   readonly listen: { readonly host: string; readonly port: number };
   readonly secret: string | undefined;
+  /** Is as good as the secret for `appRoutes`: what the app's own processes have. */
+  readonly appToken?: string;
   /** By method and path, like "GET /status". */
   readonly routes: ReadonlyMap<string, ApiRoute>;
-  /** Takes over the stream's upgrade. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** By path. */
+  readonly upgrades: ReadonlyMap<string, ApiUpgrade>;
   readonly failed: (message: string, fields: Record<string, unknown>) => void;
 };
 
 const headersTimeoutMs = 10_000;
-const connectionsMax = 1_000;
+const connectionsMax = 5_000;
+
+/** What the app's processes may ask their own node, without its secret. */
+const appRoutes: ReadonlySet<string> = new Set([
+  'GET /status',
+  'GET /health',
+  'GET /events',
+  'POST /wait',
+  'GET /tunnel',
+  'GET /bus',
+]);
 
 /** HTTP status by error code; anything else is 500. */
 const statusOf: Partial<Record<ErrorCode, number>> = {
@@ -44,17 +57,19 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   WAIT_TIMEOUT: 408,
 };
 
-/** The node's own HTTP port: the control API, and the stream that replicas upgrade to. */
+/** The node's own HTTP port: the control API, and what other nodes and the app's processes upgrade to. */
 export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #server: Server;
   readonly #secretHash: Buffer | undefined;
+  readonly #appTokenHash: Buffer | undefined;
   readonly #closed = Promise.withResolvers<void>();
   #isListening = false;
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
     this.#secretHash = options.secret === undefined ? undefined : hash(options.secret);
+    this.#appTokenHash = options.appToken === undefined ? undefined : hash(options.appToken);
     this.#server = createServer(
       { headersTimeout: headersTimeoutMs, requestTimeout: 0 },
       (request, response) => {
@@ -114,8 +129,8 @@ export class ApiServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      this.#requireSecret(request);
       const url = new URL(request.url ?? '/', 'http://node');
+      this.#requireSecret(request, url.pathname);
       const route = this.#options.routes.get(`${request.method} ${url.pathname}`);
       if (route) await route({ request, response, query: url.searchParams });
       else this.#refuseUnknown(url.pathname, response);
@@ -153,27 +168,35 @@ export class ApiServer {
     else sendError(response, 500, 'INTERNAL', messageOf(error));
   }
 
-  #requireSecret(request: IncomingMessage): void {
+  #requireSecret(request: IncomingMessage, path: string): void {
     if (!this.#secretHash) return;
     const given = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (given !== undefined && timingSafeEqual(hash(given), this.#secretHash)) return;
-    const what = given === undefined ? 'This node wants its secret' : "The secret is not this node's";
+    const givenHash = given === undefined ? undefined : hash(given);
+    if (givenHash && timingSafeEqual(givenHash, this.#secretHash)) return;
+    const isApp = givenHash && this.#appTokenHash && timingSafeEqual(givenHash, this.#appTokenHash);
+    if (isApp && appRoutes.has(`${request.method} ${path}`)) return;
+    const what = isApp
+      ? `The app's token is good for ${[...appRoutes].join(', ')} only`
+      : given === undefined
+        ? 'This node wants its secret'
+        : "The secret is not this node's";
     throw new SkeinError(
       'SECRET_WRONG',
-      `${what}: send it as "Authorization: Bearer …". It is [node] secret (SKEIN_NODE_SECRET).`,
+      `${what}: send the secret as "Authorization: Bearer …". It is [node] secret (SKEIN_NODE_SECRET).`,
     );
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
+    const path = URL.parse(request.url ?? '/', 'http://node')?.pathname ?? '/';
     try {
-      this.#requireSecret(request);
+      this.#requireSecret(request, path);
     } catch {
       socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
       return;
     }
-    if (new URL(request.url ?? '/', 'http://node').pathname === streamPath)
-      this.#options.upgrade(request, socket, head);
+    const upgrade = this.#options.upgrades.get(path);
+    if (upgrade) upgrade(request, socket, head);
     else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
   }
 }

@@ -40,7 +40,7 @@ function listening(host: string): Config {
 }
 
 test('the app is told where it runs, in the words that Fly apps know', () => {
-  assert.deepEqual(appEnvironment(config, { HOME: '/home/app' }), {
+  assert.deepEqual(appEnvironment(config, { HOME: '/home/app' }, 'abc'), {
     HOME: '/home/app',
     GREETING: 'hello',
     PATH: '/opt/bin',
@@ -48,6 +48,7 @@ test('the app is told where it runs, in the words that Fly apps know', () => {
     SKEIN_DIR: '/data',
     LITEFS_DIR: '/data',
     SKEIN_API: 'http://127.0.0.1:20202',
+    SKEIN_TOKEN: 'abc',
     SKEIN_REGION: 'ord',
     FLY_REGION: 'ord',
     FLY_APP_NAME: 'shop',
@@ -57,12 +58,13 @@ test('the app is told where it runs, in the words that Fly apps know', () => {
 });
 
 test("the node's own settings do not reach the app, its secret least of all", () => {
-  const environment = appEnvironment(config, {
+  const inherited = {
     SKEIN_NODE_SECRET: 'hunter2',
     SKEIN_REGION: 'wrong',
     SKEIN_TEST_RUN: 'mark',
     PATH: '/bin',
-  });
+  };
+  const environment = appEnvironment(config, inherited, 'abc');
   assert.equal(environment.SKEIN_NODE_SECRET, undefined);
   assert.doesNotMatch(JSON.stringify(environment), /hunter2|wrong/);
   assert.equal(environment.SKEIN_TEST_RUN, 'mark', 'what tests mark their processes with goes on');
@@ -72,10 +74,10 @@ test("the node's own settings do not reach the app, its secret least of all", ()
 test('the API is at an address that the app can call, whatever the node listens on', () => {
   const hosts = { '::': '127.0.0.1', '::1': '[::1]', '10.0.0.7': '10.0.0.7', localhost: 'localhost' };
   for (const [host, called] of Object.entries(hosts)) {
-    assert.equal(appEnvironment(listening(host), {}).SKEIN_API, `http://${called}:7000`);
+    assert.equal(appEnvironment(listening(host), {}, 'abc').SKEIN_API, `http://${called}:7000`);
   }
 });
 
 test('without a primary region there is none in the environment', () => {
-  assert.equal('PRIMARY_REGION' in appEnvironment({ ...config, primaryRegion: undefined }, {}), false);
+  assert.equal('PRIMARY_REGION' in appEnvironment({ ...config, primaryRegion: undefined }, {}, 'abc'), false);
 });

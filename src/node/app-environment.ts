@@ -7,8 +7,15 @@ const ownSettings = /^SKEIN_(?!TEST_)/;
 /** Where `bin/skein` has Node.js keep compiled files of Skein's own. */
 const ownCompileCache = /\/node_modules\/\.cache\/skein$/;
 
-/** The complete environment of the app's processes: this process's own, `[env]`, and what the node tells the app. */
-export function appEnvironment(config: Config, inherited: NodeJS.ProcessEnv): Record<string, string> {
+/**
+ * The complete environment of the app's processes: this process's own, `[env]`, and what the node tells the app. With `token`
+ * they can ask the API of their node some things, and no other node anything.
+ */
+export function appEnvironment(
+  config: Config,
+  inherited: NodeJS.ProcessEnv,
+  token: string,
+): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [key, value] of Object.entries(inherited)) {
     if (value !== undefined && !ownSettings.test(key)) environment[key] = value;
@@ -23,6 +30,7 @@ export function appEnvironment(config: Config, inherited: NodeJS.ProcessEnv): Re
     SKEIN_DIR: database.dir,
     LITEFS_DIR: database.dir,
     SKEIN_API: `http://${host.includes(':') ? `[${host}]` : host}:${node.listen.port}`,
+    SKEIN_TOKEN: token,
     SKEIN_REGION: node.region,
     FLY_REGION: node.region,
     FLY_APP_NAME: config.app,

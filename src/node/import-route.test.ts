@@ -48,7 +48,7 @@ async function start(t: TestContext) {
     listen: { host: '127.0.0.1', port },
     secret: undefined,
     routes: new Map([['POST /import', (call) => route.answer(call)]]),
-    upgrade: (_request, socket) => socket.destroy(),
+    upgrades: new Map(),
     failed: (message, fields) => assert.fail(`${message} ${JSON.stringify(fields)}`),
   });
   await server.listen();

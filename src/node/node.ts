@@ -4,13 +4,15 @@ import { messageOf, SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
+import { tunnelPath } from '../door/open-tunnel.ts';
 import { Leadership } from '../lease/leadership.ts';
 import { LineageFile } from '../lease/lineage-file.ts';
 import { openLease } from '../lease/open-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
+import { streamPath } from '../stream/protocol.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
-import { type ApiRoute, ApiServer, sendJson } from './api-server.ts';
+import { type ApiRoute, ApiServer, type ApiUpgrade, sendJson } from './api-server.ts';
 import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
@@ -20,10 +22,12 @@ import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
+import { PrimaryWatch } from './primary-watch.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
 import type { Replication } from './replication.ts';
 import { Roles, type RolesParts } from './roles.ts';
 import { statusOf } from './status-route.ts';
+import { TunnelRoute } from './tunnel-route.ts';
 import { WaitRoute } from './wait-route.ts';
 
 /** About 16 MiB of WAL at 4 KiB a page: SQLite's own default is 1,000 frames, whose checkpoints cost twice as much. */
@@ -42,6 +46,8 @@ export class Node {
   readonly #supervisor: Supervisor;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
+  readonly #primaryWatch: PrimaryWatch;
+  readonly #tunnels: TunnelRoute;
   readonly #checkpointer = new Checkpointer();
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
@@ -56,9 +62,11 @@ export class Node {
     this.#config = config;
     this.#output = output;
     this.#failure.promise.catch(() => undefined);
+    // The app's processes get this instead of the secret.
+    const appToken = randomBytes(32).toString('hex');
     this.#supervisor = new Supervisor({
       processes: config.processes,
-      environment: appEnvironment(config, process.env),
+      environment: appEnvironment(config, process.env, appToken),
       workingDirectory: config.sources.length > 0 ? dirname(config.sources[0]) : process.cwd(),
       killSignal: config.killSignal,
       killTimeoutMs: config.killTimeoutMs,
@@ -66,15 +74,32 @@ export class Node {
       event: output.log.notice,
       exitWithMain: config.processes[0]?.argv !== undefined,
     });
-    const { listen, secret } = config.node;
+    const { listen, secret, name, advertise } = config.node;
+    this.#primaryWatch = new PrimaryWatch({
+      node: name,
+      url: advertise,
+      role: () => this.#replication?.role,
+      connected: () => this.#replication?.primary(),
+      holder: () => this.#leadership?.report().holder ?? undefined,
+    });
+    this.#tunnels = new TunnelRoute({
+      node: name,
+      secret,
+      appPort: config.internalPort,
+      primaryWaitMs: 5_000,
+      primary: (timeoutMs, signal) => this.#primaryWatch.wait(timeoutMs, signal),
+      urlOf: (node) => this.#urlOf(node),
+      door: () => undefined,
+    });
     this.#api = new ApiServer({
       listen,
       secret,
+      appToken,
       routes: this.#routes(),
-      upgrade: (request, socket, head) => {
-        if (this.#replication) this.#replication.accept(request, socket, head);
-        else socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
-      },
+      upgrades: new Map<string, ApiUpgrade>([
+        [streamPath, (...call) => this.#acceptStream(...call)],
+        [tunnelPath, (...call) => this.#tunnels.accept(...call)],
+      ]),
       failed: output.log.warn,
     });
   }
@@ -124,6 +149,7 @@ export class Node {
       () => this.#supervisor.stop(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
+      () => this.#tunnels.stop(),
       // All that was written is at another node, if there is one, before that may lead.
       async () => {
         const isQuiet = (await this.#roles?.ship()) ?? true;
@@ -151,6 +177,21 @@ export class Node {
 
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#roles?.replication;
+  }
+
+  #acceptStream(...call: Parameters<ApiUpgrade>): void {
+    if (this.#replication) this.#replication.accept(...call);
+    else call[1].end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
+  }
+
+  /** Undefined for a node that is neither connected to this one nor a candidate. */
+  async #urlOf(node: string): Promise<string | undefined> {
+    const replication = this.#replication;
+    const connected = [replication?.primary() ?? [], replication?.replicas() ?? []].flat();
+    const found = connected.find((one) => one.node === node);
+    if (found) return found.url;
+    const announced = (await this.#leadership?.survey().catch(() => [])) ?? [];
+    return announced.find((one) => one.node === node)?.url;
   }
 
   #context(directory: DataDirectory): DatabaseContext {
