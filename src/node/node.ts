@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 import { messageOf, SkeinError } from '../base/errors.ts';
+import { Bus } from '../bus/bus.ts';
+import { peerPath } from '../bus/frames.ts';
+import { busPath } from '../client/bus-frames.ts';
 import type { Config } from '../config/config.ts';
 import { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
@@ -11,12 +14,13 @@ import { openLease } from '../lease/open-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
 import { streamPath } from '../stream/protocol.ts';
-import { Supervisor } from '../supervisor/supervisor.ts';
+import { Supervisor, type SupervisorRole } from '../supervisor/supervisor.ts';
 import { type ApiRoute, ApiServer, type ApiUpgrade, sendJson } from './api-server.ts';
 import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
+import { knownNodes } from './known-nodes.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
 import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
@@ -48,6 +52,7 @@ export class Node {
   readonly #api: ApiServer;
   readonly #primaryWatch: PrimaryWatch;
   readonly #tunnels: TunnelRoute;
+  readonly #bus: Bus;
   readonly #checkpointer = new Checkpointer();
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
@@ -74,7 +79,7 @@ export class Node {
       event: output.log.notice,
       exitWithMain: config.processes[0]?.argv !== undefined,
     });
-    const { listen, secret, name, advertise } = config.node;
+    const { listen, secret, name, region, advertise } = config.node;
     this.#primaryWatch = new PrimaryWatch({
       node: name,
       url: advertise,
@@ -91,6 +96,16 @@ export class Node {
       urlOf: (node) => this.#urlOf(node),
       door: () => undefined,
     });
+    this.#bus = new Bus({
+      app: config.app,
+      self: { node: name, region, url: advertise },
+      secret,
+      replication: () => this.#replication,
+      mayWrite: () => this.#replication?.role === 'primary' && this.#roles?.isFenced === false,
+      epoch: () => this.#leadership?.epoch ?? 0,
+      known: () => knownNodes(this.#replication, this.#leadership),
+      warn: output.log.warn,
+    });
     this.#api = new ApiServer({
       listen,
       secret,
@@ -99,6 +114,8 @@ export class Node {
       upgrades: new Map<string, ApiUpgrade>([
         [streamPath, (...call) => this.#acceptStream(...call)],
         [tunnelPath, (...call) => this.#tunnels.accept(...call)],
+        [busPath, (...call) => this.#bus.acceptProcess(...call)],
+        [peerPath, (...call) => this.#bus.acceptPeer(...call)],
       ]),
       failed: output.log.warn,
     });
@@ -134,6 +151,7 @@ export class Node {
     await this.#createRoles(this.#directory);
     await this.#roles?.open();
     this.#leadership?.start();
+    this.#bus.start();
     const aborted = new Promise<void>((resolve) => {
       this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
     });
@@ -146,6 +164,8 @@ export class Node {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
+      // Functions that run on the primary end before their processes; calls that follow are held where they come from.
+      () => this.#bus.pause(),
       () => this.#supervisor.stop(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
@@ -155,6 +175,7 @@ export class Node {
         const isQuiet = (await this.#roles?.ship()) ?? true;
         await this.#leadership?.stop(isQuiet);
       },
+      () => this.#bus.stop(),
       async () => {
         if (!this.#replication) return;
         await this.#roles?.stop();
@@ -231,12 +252,22 @@ export class Node {
       changed: (role) => this.#changedTo(role),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
-      processes: (role) => this.#supervisor.setRole(role),
-      kill: (which) => this.#supervisor.kill(which),
+      processes: (role) => this.#setRole(role),
+      kill: (which) => {
+        this.#bus.noteLead();
+        this.#supervisor.kill(which);
+      },
     });
     const leadership = new Leadership(await openLease(this.#config), lineage, roles);
     this.#roles = roles;
     this.#leadership = leadership;
+  }
+
+  async #setRole(role: SupervisorRole): Promise<void> {
+    // Before a handoff takes the lock that functions of calls write under.
+    if (role === 'primary') this.#bus.resume();
+    else await this.#bus.pause();
+    await this.#supervisor.setRole(role);
   }
 
   #changedTo(role: 'primary' | 'replica'): void {
@@ -290,7 +321,13 @@ export class Node {
           sendJson(
             response,
             200,
-            statusOf(this.#config, replication(), this.#leadership?.epoch ?? 0, this.#supervisor.status()),
+            statusOf(
+              this.#config,
+              replication(),
+              this.#leadership?.epoch ?? 0,
+              this.#supervisor.status(),
+              this.#bus.peers(),
+            ),
           ),
       ],
       ['GET /health', ({ response }) => this.#answerHealth(replication(), response)],

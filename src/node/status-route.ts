@@ -9,6 +9,7 @@ export function statusOf(
   replication: Replication,
   epoch: number,
   processes: readonly ProcessStatus[],
+  peers: readonly object[],
 ): object {
   const problems = replication.problems();
   const databases = replication.databases().map((database) => {
@@ -45,6 +46,8 @@ export function statusOf(
         [...acknowledged].map(([name, position]) => [name, formatPosition(position)]),
       ),
     })),
+    /** Nodes that this one has heard of, and whether its bus is linked with theirs. */
+    peers,
     processes,
   };
 }
