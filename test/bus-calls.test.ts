@@ -1,45 +1,9 @@
 import assert from 'node:assert/strict';
-import { DatabaseSync } from 'node:sqlite';
-import { type TestContext, test } from 'node:test';
-import { BusProcess, type CallFailure } from './support/bus-process.ts';
-import { type CandidatesOptions, post, TestCandidates } from './support/test-candidates.ts';
-import type { TestNode } from './support/test-node.ts';
+import { test } from 'node:test';
+import { notesOf, withApps } from './support/bus-cluster.ts';
+import type { CallFailure } from './support/bus-process.ts';
+import { post } from './support/test-candidates.ts';
 import { waitFor } from './support/wait-for.ts';
-
-/** Three nodes that agree by a file who leads, each with a process of the app. */
-async function withApps(t: TestContext, options: CandidatesOptions = {}) {
-  const candidates = await TestCandidates.start(t, options);
-  const leader = await candidates.leader();
-  const database = new DatabaseSync(leader.path('app.db'));
-  database.exec('CREATE TABLE notes (id INTEGER PRIMARY KEY, value TEXT)');
-  database.close();
-  await candidates.waitInStep();
-  await linked(candidates.nodes);
-  const apps = new Map(candidates.nodes.map((node) => [node, new BusProcess(t, node)]));
-  await Promise.all([...apps.values()].map((app) => app.do('ready')));
-  const app = (node: TestNode) => {
-    const found = apps.get(node);
-    assert.ok(found);
-    return found;
-  };
-  return { candidates, leader, replicas: candidates.others(leader), app };
-}
-
-async function linked(nodes: readonly TestNode[]): Promise<void> {
-  await waitFor('the nodes to be linked', async () => {
-    const states = await Promise.all(nodes.map((node) => node.tryState()));
-    return states.every(
-      (state) => state && state.peers.filter(({ connected }) => connected).length === nodes.length - 1,
-    );
-  });
-}
-
-function values(node: TestNode): string[] {
-  const database = new DatabaseSync(node.path('app.db'), { timeout: 5_000 });
-  const rows = database.prepare('SELECT value FROM notes ORDER BY id').all();
-  database.close();
-  return rows.map(({ value }) => String(value));
-}
 
 test('a call from a replica runs on the primary, and the caller reads its own write', async (t) => {
   const { leader, replicas, app } = await withApps(t);
@@ -53,7 +17,7 @@ test('a call from a replica runs on the primary, and the caller reads its own wr
     app(replicas[0]).do('noteAndCount', `at once ${index}`),
   );
   for (const answer of await Promise.all(concurrent)) assert.deepEqual(answer, { by: leader.name, count: 1 });
-  assert.equal(values(leader).length, 110);
+  assert.equal(notesOf(leader).length, 110);
 });
 
 test('values, nothing and errors cross between the nodes', async (t) => {
@@ -113,7 +77,7 @@ test('calls during handoffs all succeed, and each runs once', async (t) => {
   await running;
   await candidates.waitInStep();
   t.diagnostic(`${made.length} calls, the longest took ${Math.round(Math.max(...times))} ms`);
-  for (const node of candidates.nodes) assert.deepEqual(values(node).sort(), made.toSorted(), node.name);
+  for (const node of candidates.nodes) assert.deepEqual(notesOf(node).sort(), made.toSorted(), node.name);
 });
 
 test('calls around the loss of the primary succeed, or say that they may have run, and never run twice', async (t) => {
@@ -147,7 +111,7 @@ test('calls around the loss of the primary succeed, or say that they may have ru
   isOver = true;
   await running;
   const next = await candidates.leader(replicas);
-  const stored = values(next);
+  const stored = notesOf(next);
   const notes = stored.filter((value) => value.startsWith('note '));
   assert.equal(new Set(notes).size, notes.length, 'none ran twice');
   for (const value of [...made, ...again])

@@ -7,6 +7,7 @@ import { HybridClock } from '../client/hybrid-clock.ts';
 import type { Replication } from '../node/replication.ts';
 import { CallRunner } from './call-runner.ts';
 import { Calls } from './calls.ts';
+import { Channels } from './channels.ts';
 import type { FromPeer, FromProcess, PeerInfo } from './frames.ts';
 import type { PeerLink } from './peer-link.ts';
 import { Peers } from './peers.ts';
@@ -37,6 +38,7 @@ export class Bus {
   readonly #peers: Peers;
   readonly #runner: CallRunner;
   readonly #calls: Calls;
+  readonly #channels = new Channels(() => this.#peers.links());
   readonly #processes = new Set<ProcessLink>();
   /** By process and id: calls that it waits for. */
   readonly #placed = new Map<ProcessLink, Map<number, AbortController>>();
@@ -77,6 +79,7 @@ export class Bus {
     this.#isStopping = true;
     for (const placed of this.#placed.values()) for (const ending of placed.values()) ending.abort();
     this.#peers.stop();
+    this.#channels.stop();
     for (const process of this.#processes) process.close();
   }
 
@@ -138,6 +141,18 @@ export class Bus {
       case 'ran':
         this.#runner.ran(process, frame.id, { text: body, error: frame.error });
         break;
+      case 'subscribe':
+        this.#channels.subscribe(process, frame.channel);
+        break;
+      case 'unsubscribe':
+        this.#channels.unsubscribe(process, frame.channel);
+        break;
+      case 'publish':
+        this.#channels.publish(process, frame.channel, body ?? 'null');
+        break;
+      case 'dropped':
+        this.#channels.unsent(process, frame.channel, frame.count);
+        break;
     }
   }
 
@@ -168,6 +183,7 @@ export class Bus {
   #processGone(process: ProcessLink): void {
     this.#processes.delete(process);
     this.#runner.remove(process);
+    this.#channels.processGone(process);
     for (const ending of this.#placed.get(process)?.values() ?? []) ending.abort();
     this.#placed.delete(process);
   }
@@ -190,16 +206,30 @@ export class Bus {
       case 'outcome':
         this.#calls.takeOutcome(link, frame, body);
         break;
+      case 'want':
+        this.#channels.want(link, frame.channels);
+        break;
+      case 'unwant':
+        this.#channels.unwant(link, frame.channels);
+        break;
+      case 'publish':
+        this.#channels.takeFromPeer(frame.channel, body ?? 'null');
+        break;
+      case 'dropped':
+        this.#channels.missed(frame.channel, frame.count);
+        break;
     }
   }
 
   #up(link: PeerLink): void {
     this.#tellLead(link);
+    this.#channels.up(link);
     this.#calls.changed();
   }
 
   #down(link: PeerLink): void {
     this.#calls.lost(link);
+    this.#channels.down(link);
   }
 
   #leadChanged(): void {

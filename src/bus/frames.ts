@@ -33,6 +33,7 @@ const cacheFrames = [
 ] as const;
 const ping = z.object({ t: z.literal('ping'), clockMs });
 const publish = z.object({ t: z.literal('publish'), channel: name });
+const dropped = z.object({ t: z.literal('dropped'), channel: name, count });
 const cancel = z.object({ t: z.literal('cancel'), id });
 
 const fromProcess = z.discriminatedUnion('t', [
@@ -53,6 +54,7 @@ const fromProcess = z.discriminatedUnion('t', [
   z.object({ t: z.literal('subscribe'), channel: name }),
   z.object({ t: z.literal('unsubscribe'), channel: name }),
   publish,
+  dropped,
   z.object({
     t: z.literal('open'),
     cache: name,
@@ -97,7 +99,7 @@ const fromPeer = z.discriminatedUnion('t', [
   z.object({ t: z.literal('want'), channels: z.array(name).max(namesPerFrame) }),
   z.object({ t: z.literal('unwant'), channels: z.array(name).max(namesPerFrame) }),
   publish,
-  z.object({ t: z.literal('dropped'), channel: name, count }),
+  dropped,
   /** The sender keeps a copy of the cache. Whoever has another digest sends what it has. */
   z.object({ t: z.literal('keep'), cache: name, digest }),
   ...cacheFrames,

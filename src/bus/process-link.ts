@@ -22,6 +22,8 @@ export class ProcessLink {
   readonly #handlers: ProcessLinkHandlers;
   /** The functions that it runs for callers. */
   readonly served = new Set<string>();
+  /** Those that it subscribes to. */
+  readonly channels = new Set<string>();
   #isGreeted = false;
   pid = 0;
 

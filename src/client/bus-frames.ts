@@ -47,6 +47,8 @@ export type FromProcess =
   | { readonly t: 'subscribe'; readonly channel: string }
   | { readonly t: 'unsubscribe'; readonly channel: string }
   | { readonly t: 'publish'; readonly channel: string }
+  /** Messages that this process has published, and that did not make it to the node. */
+  | { readonly t: 'dropped'; readonly channel: string; readonly count: number }
   | CacheFrame
   | {
       readonly t: 'open';

@@ -1,4 +1,5 @@
 import type { Stamp } from './bus-frames.ts';
+import { frozen } from './frozen.ts';
 import { compareStamps } from './hybrid-clock.ts';
 
 /** One value as it travels: its JSON, undefined for one that was deleted, and how long it has to live. */
@@ -223,11 +224,4 @@ function hashOf(key: string, [ms, counter, writer]: Stamp): number {
   for (const text of [key, `${ms},${counter},`, writer])
     for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
   return hash;
-}
-
-/** A change of a value in place would be seen in this process only, and is refused by the language instead. */
-function frozen(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  for (const member of Object.values(value)) frozen(member);
-  return Object.freeze(value);
 }

@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { channel } from '../../src/client/channel.ts';
 import { onPrimary } from '../../src/client/on-primary.ts';
 import { readLines } from './line-reader.ts';
 
@@ -47,10 +48,35 @@ const functions: Record<string, ReturnType<typeof onPrimary<never[], unknown>>> 
 };
 if (name.endsWith('-only')) onPrimary(name, () => name);
 
+const heard: unknown[] = [];
+let missed = 0;
+const unsubscribes = new Map<string, () => void>();
+
 const commands: Record<string, (...args: never[]) => unknown> = {
   ready: () => name,
   call: async (called: string, args: never[], options: object = {}) =>
     (functions[called] ?? onPrimary(called, () => 'here')).with(options)(...args),
+  subscribe: (to: string) => {
+    const listener = (message: unknown) => void heard.push(message);
+    unsubscribes.set(
+      to,
+      channel(to).subscribe(listener, {
+        missed: (count) => {
+          missed += count ?? 1_000_000;
+        },
+      }),
+    );
+  },
+  unsubscribe: (from: string) => unsubscribes.get(from)?.(),
+  publish: (to: string, ...messages: unknown[]) => messages.map((message) => channel(to).publish(message)),
+  /** One message after the other, as fast as it goes. */
+  flood: (to: string, count: number, characters: number) => {
+    const filling = 'x'.repeat(characters);
+    for (let number = 0; number < count; number += 1) channel(to).publish({ number, filling });
+  },
+  heard: () => heard,
+  heardNumbers: () => heard.map((message) => (message as { number: number }).number),
+  missed: () => missed,
   /** Calls, and reads on this node right after it. */
   noteAndCount: async (value: string) => {
     const { id, by } = await note(value);
