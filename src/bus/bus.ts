@@ -5,6 +5,7 @@ import { monotonicMs, wallClockMs } from '../base/clock.ts';
 import { busUpgrade } from '../client/bus-frames.ts';
 import { HybridClock } from '../client/hybrid-clock.ts';
 import type { Replication } from '../node/replication.ts';
+import { Caches } from './caches.ts';
 import { CallRunner } from './call-runner.ts';
 import { Calls } from './calls.ts';
 import { Channels } from './channels.ts';
@@ -38,6 +39,7 @@ export class Bus {
   readonly #peers: Peers;
   readonly #runner: CallRunner;
   readonly #calls: Calls;
+  readonly #caches: Caches;
   readonly #channels = new Channels(() => this.#peers.links());
   readonly #processes = new Set<ProcessLink>();
   /** By process and id: calls that it waits for. */
@@ -48,6 +50,7 @@ export class Bus {
     this.#parts = parts;
     const { app, self, secret } = parts;
     this.#clock = new HybridClock(self.node, wallClockMs);
+    this.#caches = new Caches(() => this.#peers.links(), this.#clock);
     this.#runner = new CallRunner({
       replication: () => parts.replication(),
       mayWrite: () => parts.mayWrite(),
@@ -72,6 +75,7 @@ export class Bus {
 
   start(): void {
     this.#peers.start();
+    this.#caches.start();
   }
 
   /** Ends all links. */
@@ -80,6 +84,7 @@ export class Bus {
     for (const placed of this.#placed.values()) for (const ending of placed.values()) ending.abort();
     this.#peers.stop();
     this.#channels.stop();
+    this.#caches.stop();
     for (const process of this.#processes) process.close();
   }
 
@@ -153,6 +158,15 @@ export class Bus {
       case 'dropped':
         this.#channels.unsent(process, frame.channel, frame.count);
         break;
+      case 'open':
+        this.#caches.open(process, frame);
+        break;
+      case 'put':
+        this.#caches.putFromProcess(process, frame, body);
+        break;
+      case 'clear':
+        this.#caches.clearFromProcess(process, frame);
+        break;
     }
   }
 
@@ -184,6 +198,7 @@ export class Bus {
     this.#processes.delete(process);
     this.#runner.remove(process);
     this.#channels.processGone(process);
+    this.#caches.processGone(process);
     for (const ending of this.#placed.get(process)?.values() ?? []) ending.abort();
     this.#placed.delete(process);
   }
@@ -218,18 +233,29 @@ export class Bus {
       case 'dropped':
         this.#channels.missed(frame.channel, frame.count);
         break;
+      case 'keep':
+        this.#caches.keep(link, frame.cache, frame.digest);
+        break;
+      case 'put':
+        this.#caches.putFromPeer(frame, body);
+        break;
+      case 'clear':
+        this.#caches.clearFromPeer(frame);
+        break;
     }
   }
 
   #up(link: PeerLink): void {
     this.#tellLead(link);
     this.#channels.up(link);
+    this.#caches.up(link);
     this.#calls.changed();
   }
 
   #down(link: PeerLink): void {
     this.#calls.lost(link);
     this.#channels.down(link);
+    this.#caches.down(link);
   }
 
   #leadChanged(): void {

@@ -13,10 +13,12 @@ export class Change {
     if (signal.aborted) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeoutMs);
+    const end = () => resolve();
     this.#waiters.add(resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    signal.addEventListener('abort', end);
     return promise.finally(() => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', end);
       this.#waiters.delete(resolve);
     });
   }

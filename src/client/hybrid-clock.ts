@@ -54,13 +54,3 @@ export function compareStamps(one: Stamp, other: Stamp): number {
   if (one[1] !== other[1]) return one[1] - other[1];
   return one[2] < other[2] ? -1 : Number(one[2] > other[2]);
 }
-
-export function isStamp(value: unknown): value is Stamp {
-  if (!Array.isArray(value) || value.length !== 3) return false;
-  const [ms, counter, writer]: unknown[] = value;
-  return isCount(ms) && isCount(counter) && typeof writer === 'string' && writer.length <= 64;
-}
-
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
-}

@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { cache } from '../../src/client/cache.ts';
 import { channel } from '../../src/client/channel.ts';
 import { onPrimary } from '../../src/client/on-primary.ts';
 import { readLines } from './line-reader.ts';
@@ -48,6 +49,8 @@ const functions: Record<string, ReturnType<typeof onPrimary<never[], unknown>>> 
 };
 if (name.endsWith('-only')) onPrimary(name, () => name);
 
+const prices = () => cache('prices', { ttl: '5m', maxBytes: 4 << 20 });
+
 const heard: unknown[] = [];
 let missed = 0;
 const unsubscribes = new Map<string, () => void>();
@@ -75,6 +78,22 @@ const commands: Record<string, (...args: never[]) => unknown> = {
     for (let number = 0; number < count; number += 1) channel(to).publish({ number, filling });
   },
   heard: () => heard,
+  cacheSet: (key: string, value: unknown, ttl?: number) => prices().set(key, value, ttl ? { ttl } : {}),
+  cacheFill: (prefix: string, count: number) => {
+    for (let number = 0; number < count; number += 1) prices().set(`${prefix}${number}`, { prefix, number });
+  },
+  cacheGet: (key: string) => prices().get(key),
+  cacheDelete: (key: string) => prices().delete(key),
+  cacheClear: () => prices().clear(),
+  cacheAll: () => {
+    const held = prices();
+    return Object.fromEntries(
+      held
+        .keys()
+        .sort()
+        .map((key) => [key, held.get(key)]),
+    );
+  },
   heardNumbers: () => heard.map((message) => (message as { number: number }).number),
   missed: () => missed,
   /** Calls, and reads on this node right after it. */
