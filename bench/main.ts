@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { chartOf } from './chart.ts';
 import { describeMachine } from './machine.ts';
 import type { Measure } from './measure.ts';
+import { measureBus } from './measure-bus.ts';
 import { measureCrash } from './measure-crash.ts';
 import { measureHandoff } from './measure-handoff.ts';
 import { measureIdle } from './measure-idle.ts';
@@ -25,6 +26,7 @@ const measures: readonly Measure[] = [
   measureHandoff,
   measureCrash,
   measureWait,
+  measureBus,
 ];
 const results = join(import.meta.dirname, 'results');
 

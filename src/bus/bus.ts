@@ -27,6 +27,8 @@ export type BusParts = {
   /** Whether this node leads, and the app may write. */
   mayWrite(): boolean;
   epoch(): number;
+  /** Has databases found that the app has just made. */
+  lookForNew(replication: Replication): Promise<void>;
   /** The nodes that the replication and the lease know of. */
   known(): readonly PeerInfo[];
   warn(message: string, fields: Record<string, unknown>): void;
@@ -54,6 +56,7 @@ export class Bus {
     this.#runner = new CallRunner({
       replication: () => parts.replication(),
       mayWrite: () => parts.mayWrite(),
+      lookForNew: (replication) => parts.lookForNew(replication),
       changed: () => this.#leadChanged(),
     });
     this.#peers = new Peers({

@@ -17,11 +17,14 @@ export type CallRunnerParts = {
   replication(): Replication | undefined;
   /** Whether this node leads, and the app may write. */
   mayWrite(): boolean;
+  /** Has databases found that the app has just made. */
+  lookForNew(replication: Replication): Promise<void>;
   /** Whether calls run here has changed. */
   changed(): void;
 };
 
 type Ran = { readonly text: string | undefined; readonly error: ErrorParts | undefined };
+type Written = { readonly ran: Ran | undefined; readonly positions: ReadonlyMap<string, Position> };
 type Run = {
   readonly process: ProcessLink;
   readonly end: (ran: Ran | undefined) => void;
@@ -90,27 +93,38 @@ export class CallRunner {
     if (run?.process === process) run.end(ran);
   }
 
-  /** `preferred` runs it if it can: the process that makes the call. Aborting `signal` ends what has not begun. */
+  /**
+   * `preferred` runs it if it can: the process that makes the call. Aborting `signal` ends what has not begun, and the wait for
+   * what has, which runs to its end.
+   */
   async run(call: PlacedCall, preferred: ProcessLink | undefined, signal: AbortSignal): Promise<CallOutcome> {
     const process = await this.#processFor(call, preferred, signal);
     if (!('send' in process)) return process;
     const replication = this.#parts.replication();
     if (!replication || !this.accepts(call) || this.#runs.size >= runsMax) return { kind: 'again' };
+    const { promise: abandoned, resolve: abandon } = Promise.withResolvers<undefined>();
+    const end = () => abandon(undefined);
+    signal.addEventListener('abort', end);
+    const written = await Promise.race([this.#write(call, process, replication), abandoned]);
+    signal.removeEventListener('abort', end);
+    if (!written?.ran) return call.idempotent && !signal.aborted ? { kind: 'again' } : { kind: 'unknown' };
+    // What it met was the end of this node's lead.
+    if (written.ran.error && call.idempotent && !this.#parts.mayWrite()) return { kind: 'again' };
+    return this.#settled(call, replication, written.ran, written.positions, signal);
+  }
+
+  /** Runs it, and captures what it wrote: a handoff waits for the two. */
+  async #write(call: PlacedCall, process: ProcessLink, replication: Replication): Promise<Written> {
     const before = new Map(replication.databases().map(({ name, position }) => [name, position]));
     this.#writing += 1;
-    let ran: Ran | undefined;
-    let positions: Map<string, Position>;
     try {
-      ran = await this.#runIn(process, call);
-      positions = await positionsSince(replication, before);
+      const ran = await this.#runIn(process, call);
+      if (!replication.isOver) await this.#parts.lookForNew(replication).catch(() => undefined);
+      return { ran, positions: await positionsSince(replication, before) };
     } finally {
       this.#writing -= 1;
       this.#change.notify();
     }
-    if (!ran) return call.idempotent ? { kind: 'again' } : { kind: 'unknown' };
-    // What it met was the end of this node's lead.
-    if (ran.error && call.idempotent && !this.#parts.mayWrite()) return { kind: 'again' };
-    return this.#settled(call, replication, ran, positions);
   }
 
   async #settled(
@@ -118,8 +132,9 @@ export class CallRunner {
     replication: Replication,
     { text, error }: Ran,
     positions: ReadonlyMap<string, Position>,
+    signal: AbortSignal,
   ): Promise<CallOutcome> {
-    const durable = await waitDurable(replication, positions, call);
+    const durable = await waitDurable(replication, positions, call.durability, signal);
     // The lead was lost, and with it maybe what was written here last.
     if (durable === undefined) return call.idempotent ? { kind: 'again' } : { kind: 'unknown' };
     const texts = [...positions].map(([name, position]) => [name, formatPosition(position)] as const);
@@ -192,7 +207,8 @@ async function positionsSince(
 async function waitDurable(
   replication: Replication,
   positions: ReadonlyMap<string, Position>,
-  { durability, deadlineMs }: PlacedCall,
+  durability: PlacedCall['durability'],
+  signal: AbortSignal,
 ): Promise<boolean | undefined> {
   const hasAll = () => [...positions].every(([name, position]) => replication.isDurable(name, position));
   const hasCandidate = () => replication.replicas().some((one) => one.connected && one.candidate);
@@ -200,12 +216,18 @@ async function waitDurable(
   if (hasAll()) return positions.size > 0 || !replication.isOver ? true : undefined;
   if (replication.isOver) return undefined;
   if (durability === 'local' || (durability === 'default' && !hasCandidate())) return false;
-  const patienceMs = durability === 'default' ? durableWithinMs : Number.POSITIVE_INFINITY;
   const waiting = new AbortController();
-  const timer = setTimeout(() => waiting.abort(), Math.min(deadlineMs - monotonicMs(), patienceMs));
-  const isSettled = () => hasAll() || replication.isOver;
-  await until(() => replication, isSettled, waiting.signal);
+  const end = () => waiting.abort();
+  const timer = durability === 'default' ? setTimeout(end, durableWithinMs) : undefined;
+  signal.addEventListener('abort', end);
+  if (signal.aborted) end();
+  await until(
+    () => replication,
+    () => hasAll() || replication.isOver,
+    waiting.signal,
+  );
   clearTimeout(timer);
+  signal.removeEventListener('abort', end);
   if (hasAll()) return true;
   return replication.isOver ? undefined : false;
 }

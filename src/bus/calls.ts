@@ -12,6 +12,8 @@ import { until } from './until.ts';
 const inFlightMax = 10_000;
 /** A call that was not taken is offered again after this, or when something has changed. */
 const retryMs = 100;
+/** How long the primary may take to say what has become of a call that is given up. */
+const cancelMs = 1_000;
 
 export type CallsParts = {
   readonly runner: CallRunner;
@@ -65,7 +67,7 @@ export class Calls {
       let outcome: CallOutcome = { kind: 'again' };
       if (runner.accepts(call)) outcome = await runner.run(call, from, signal);
       else if (link) outcome = await this.#ask(link, call, signal);
-      if (outcome.kind === 'unknown' && call.idempotent) outcome = { kind: 'again' };
+      if (outcome.kind === 'unknown' && call.idempotent && !signal.aborted) outcome = { kind: 'again' };
       if (outcome.kind !== 'again') return outcome;
       await this.#change.next(signal, retryMs);
     }
@@ -91,19 +93,21 @@ export class Calls {
     if (!link.send({ t: 'call', id, name, leftMs, idempotent, nested, durability }, args))
       return Promise.resolve({ kind: 'again' });
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
+    let giving: NodeJS.Timeout | undefined;
     const giveUp = () => {
       link.send({ t: 'cancel', id });
-      this.#asked.get(id)?.settle({ kind: 'unknown' });
+      giving = setTimeout(() => this.#asked.get(id)?.settle({ kind: 'unknown' }), cancelMs);
     };
     this.#asked.set(id, {
       link,
       settle: (outcome) => {
         this.#asked.delete(id);
+        clearTimeout(giving);
         signal.removeEventListener('abort', giveUp);
         resolve(outcome);
       },
     });
-    signal.addEventListener('abort', giveUp, { once: true });
+    signal.addEventListener('abort', giveUp);
     return promise;
   }
 

@@ -95,8 +95,8 @@ export class PeerLink {
       else if (!this.#peer) throw new SkeinError('PROTOCOL_INVALID', 'Say hello first.');
       else this.#handlers.received(this, frame, body);
     } catch (error) {
-      const code = error instanceof SkeinError ? error.code : 'INTERNAL';
-      this.#lines.end({ t: 'refuse', code, message: messageOf(error) });
+      if (error instanceof SkeinError) this.#refusal ??= error;
+      this.#lines.end({ t: 'refuse', code: this.#refusal?.code ?? 'INTERNAL', message: messageOf(error) });
     }
   }
 

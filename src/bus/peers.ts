@@ -46,6 +46,8 @@ export class Peers {
   readonly #peers = new Map<string, Peer>();
   /** All links, those without a hello yet too. */
   readonly #links = new Set<PeerLink>();
+  /** For whom this node made a link, whoever answered. */
+  readonly #dialed = new WeakMap<PeerLink, Peer>();
   readonly #handlers: PeerLinkHandlers;
   readonly #stopping = new AbortController();
   #look: NodeJS.Timeout | undefined;
@@ -137,8 +139,13 @@ export class Peers {
     try {
       const { secret } = this.#parts;
       const { socket, head } = await dialPeer(peer.info.url, secret, this.#stopping.signal);
-      if (this.#stopping.signal.aborted) socket.destroy();
-      else this.#links.add(new PeerLink(socket, head, true, this.#handlers));
+      if (this.#stopping.signal.aborted) {
+        socket.destroy();
+        return;
+      }
+      const link = new PeerLink(socket, head, true, this.#handlers);
+      this.#links.add(link);
+      this.#dialed.set(link, peer);
     } catch (error) {
       if (error instanceof SkeinError && error.code !== 'NODE_UNREACHABLE') this.#complain(peer, error);
     } finally {
@@ -191,8 +198,9 @@ export class Peers {
 
   #closed(link: PeerLink, error: SkeinError | undefined): void {
     this.#links.delete(link);
+    const dialed = this.#dialed.get(link);
+    if (error && dialed) this.#complain(dialed, error);
     const peer = this.#peers.get(link.peer.node);
-    if (error && link.isDialed && peer) this.#complain(peer, error);
     if (peer?.link !== link) {
       // What it carried is over; the link in its place has been told of already.
       if (link.peer.node !== '') this.#parts.down(link);

@@ -23,6 +23,7 @@ import { ImportRoute } from './import-route.ts';
 import { knownNodes } from './known-nodes.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
 import { MarkerFiles } from './marker-files.ts';
+import { NewDatabases } from './new-databases.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
@@ -96,6 +97,7 @@ export class Node {
       urlOf: (node) => this.#urlOf(node),
       door: () => undefined,
     });
+    const newDatabases = new NewDatabases(config.database.dir);
     this.#bus = new Bus({
       app: config.app,
       self: { node: name, region, url: advertise },
@@ -103,6 +105,7 @@ export class Node {
       replication: () => this.#replication,
       mayWrite: () => this.#replication?.role === 'primary' && this.#roles?.isFenced === false,
       epoch: () => this.#leadership?.epoch ?? 0,
+      lookForNew: (replication) => newDatabases.look(replication),
       known: () => knownNodes(this.#replication, this.#leadership),
       warn: output.log.warn,
     });
