@@ -46,6 +46,7 @@ export class Bus {
   readonly #processes = new Set<ProcessLink>();
   /** By process and id: calls that it waits for. */
   readonly #placed = new Map<ProcessLink, Map<number, AbortController>>();
+  #isLeaving = false;
   #isStopping = false;
 
   constructor(parts: BusParts) {
@@ -93,12 +94,18 @@ export class Bus {
 
   /** Calls run here from now on: this node leads, and its processes run. */
   resume(): void {
-    if (!this.#isStopping) this.#runner.resume();
+    if (!this.#isLeaving) this.#runner.resume();
   }
 
   /** Holds calls, and waits for those that run here, within bounds. */
   pause(): Promise<void> {
     return this.#runner.pause(pauseMs);
+  }
+
+  /** The same before the node stops: no call runs here any more. */
+  leave(): Promise<void> {
+    this.#isLeaving = true;
+    return this.pause();
   }
 
   /** Whether this node may write has changed, maybe. */
@@ -117,7 +124,10 @@ export class Bus {
   acceptProcess(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if (!switchProtocol(request, socket, busUpgrade)) return;
     if (this.#isStopping || this.#processes.size >= processesMax) {
-      socket.destroy();
+      const message = this.#isStopping
+        ? 'the node is stopping'
+        : `it serves ${processesMax} processes already`;
+      socket.end(`${JSON.stringify({ t: 'refuse', code: 'BUS_OVERLOADED', message })}\n`);
       return;
     }
     const { node, region } = this.#parts.self;

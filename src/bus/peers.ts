@@ -9,6 +9,8 @@ import { PeerLink, type PeerLinkHandlers } from './peer-link.ts';
 import { switchProtocol } from './upgrade.ts';
 
 const lookMs = 250;
+/** How often nodes tell each other whom they are linked with, when nothing changes: two that were long apart have forgotten each other. */
+const tellMs = 60_000;
 /** A node that is heard of by nobody for this long is not looked for any more. */
 const forgetAfterMs = 600_000;
 /** The other side of a pair makes the link when the one that should has not for this long: it may not reach this node. */
@@ -51,6 +53,7 @@ export class Peers {
   readonly #handlers: PeerLinkHandlers;
   readonly #stopping = new AbortController();
   #look: NodeJS.Timeout | undefined;
+  #toldMs = 0;
 
   constructor(parts: PeersParts) {
     this.#parts = parts;
@@ -122,6 +125,7 @@ export class Peers {
   #lookAround(): void {
     for (const info of this.#parts.known()) this.#learn(info);
     const nowMs = monotonicMs();
+    if (nowMs - this.#toldMs > tellMs) this.#tellPeers();
     for (const [node, peer] of this.#peers) {
       if (peer.link || peer.dialing) continue;
       if (nowMs - peer.heardMs > forgetAfterMs) this.#peers.delete(node);
@@ -214,6 +218,7 @@ export class Peers {
   }
 
   #tellPeers(): void {
+    this.#toldMs = monotonicMs();
     const links = this.links();
     const peers = links.map(({ peer: { node, region, url } }) => ({ node, region, url }));
     for (const link of links) link.send({ t: 'peers', peers });

@@ -88,8 +88,8 @@ export class PrimaryCalls {
     const nested = running.getStore() === true;
     const fn = this.#served.get(name);
     const argsText = textOf(args, 'arguments');
-    if (fn && (nested || !this.#connection)) return Promise.resolve(runHere(fn, argsText));
     if (signal?.aborted) return Promise.reject(signal.reason);
+    if (fn && (nested || !this.#connection)) return runHere(fn, argsText);
     if (this.#calls.size >= inFlightMax) {
       const why = `This process waits for ${inFlightMax} calls already. Make fewer at once.`;
       return Promise.reject(new BusError('BUS_OVERLOADED', why));

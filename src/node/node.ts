@@ -168,7 +168,7 @@ export class Node {
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
       // Functions that run on the primary end before their processes; calls that follow are held where they come from.
-      () => this.#bus.pause(),
+      () => this.#bus.leave(),
       () => this.#supervisor.stop(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
