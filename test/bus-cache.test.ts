@@ -110,3 +110,22 @@ test('a process and its node that were apart exchange what they have; the cache 
   const next = new BusProcess(t, node, 'next');
   await converged([next, there], (held) => has(held, { before: 1, alone: 2, meanwhile: 3 }));
 });
+
+test('a process that stood still while more was set than may wait for it has the newest of all', async (t) => {
+  const { candidates, app } = await withApps(t);
+  const [one, two, three] = candidates.nodes.map(app);
+  for (const process of [one, two, three]) await process.do('cacheAll');
+  await one.do('cacheRewrite', 200, 1, 10);
+  await converged([one, two, three], (held) => Object.keys(held).length === 200);
+  two.pause();
+  const isAt = async (process: BusProcess, round: number) => {
+    const rounds = await process.do<number[]>('cacheRounds');
+    return rounds.length === 200 && rounds.every((at) => at === round);
+  };
+  for (let burst = 0; burst < 16; burst += 1) {
+    await one.do('cacheRewrite', 200, 2 + burst, 8_000);
+    await waitFor('the others to have all', () => isAt(three, 2 + burst));
+  }
+  two.resume();
+  await waitFor('the newest of all', () => isAt(two, 17));
+});

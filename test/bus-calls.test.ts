@@ -80,6 +80,23 @@ test('calls during handoffs all succeed, and each runs once', async (t) => {
   for (const node of candidates.nodes) assert.deepEqual(notesOf(node).sort(), made.toSorted(), node.name);
 });
 
+test('a handoff lets functions that run end first, and those that they call', async (t) => {
+  const { candidates, leader, replicas, app } = await withApps(t);
+  const [target, other] = replicas;
+  const slow = ['noteSlowly', 'noteSlowlyTwice'].map((name) => app(other).call(name, name, 700));
+  await waitFor('both to run', () => notesOf(leader).length === 2);
+  const handoff = post(leader, '/handoff', { node: target.name });
+  const [once, twice] = (await Promise.all(slow)) as [{ by: string }, { by: string }[]];
+  assert.equal((await handoff).status, 200);
+  assert.deepEqual(
+    [once, ...twice].map(({ by }) => by),
+    Array(3).fill(leader.name),
+  );
+  assert.deepEqual(await app(other).do('noteAndCount', 'after'), { by: target.name, count: 1 });
+  await candidates.waitInStep();
+  assert.equal(notesOf(target).length, 4);
+});
+
 test('calls around the loss of the primary succeed, or say that they may have run, and never run twice', async (t) => {
   const { candidates, leader, replicas, app } = await withApps(t);
   let isOver = false;

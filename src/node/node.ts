@@ -103,7 +103,7 @@ export class Node {
       self: { node: name, region, url: advertise },
       secret,
       replication: () => this.#replication,
-      mayWrite: () => this.#replication?.role === 'primary' && this.#roles?.isFenced === false,
+      mayWrite: () => this.#mayWrite,
       epoch: () => this.#leadership?.epoch ?? 0,
       lookForNew: (replication) => newDatabases.look(replication),
       known: () => knownNodes(this.#replication, this.#leadership),
@@ -201,6 +201,12 @@ export class Node {
 
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#roles?.replication;
+  }
+
+  /** Whether this node leads, and the app may write. */
+  get #mayWrite(): boolean {
+    const isOpen = this.#replication?.role === 'primary' && this.#roles?.isFenced === false;
+    return isOpen && this.#leadership?.term?.isValid === true;
   }
 
   #acceptStream(...call: Parameters<ApiUpgrade>): void {

@@ -30,6 +30,11 @@ const functions: Record<string, ReturnType<typeof onPrimary<never[], unknown>>> 
     await delay(ms);
     return noted;
   }),
+  noteSlowlyTwice: onPrimary('noteSlowlyTwice', async (value: string, ms: number) => {
+    const first = await note(value);
+    await delay(ms);
+    return [first, await note(value)];
+  }),
   noteAgain: onPrimary(
     'noteAgain',
     async (value: string, ms: number) => {
@@ -81,6 +86,16 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   cacheSet: (key: string, value: unknown, ttl?: number) => prices().set(key, value, ttl ? { ttl } : {}),
   cacheFill: (prefix: string, count: number) => {
     for (let number = 0; number < count; number += 1) prices().set(`${prefix}${number}`, { prefix, number });
+  },
+  /** Sets the same keys again and again. */
+  cacheRewrite: (count: number, rounds: number, characters: number) => {
+    const filling = 'x'.repeat(characters);
+    for (let round = 1; round <= rounds; round += 1)
+      for (let number = 0; number < count; number += 1) prices().set(`key-${number}`, { round, filling });
+  },
+  cacheRounds: () => {
+    const held = prices();
+    return held.keys().map((key) => (held.get(key) as { round: number }).round);
   },
   cacheGet: (key: string) => prices().get(key),
   cacheDelete: (key: string) => prices().delete(key),
