@@ -2,7 +2,7 @@ import type { ErrorParts } from './bus-frames.ts';
 
 /** An expected failure of the bus. `docs/errors.md` explains the codes. */
 export class BusError extends Error {
-  override readonly name = 'SkeinError';
+  override readonly name = 'SkeinClientError';
   readonly code: string;
   /** Of a call whose function ran, but for which what was promised beyond that did not come true in time. */
   readonly result?: unknown;
@@ -25,7 +25,9 @@ export function errorParts(error: unknown): ErrorParts {
 
 /** The error as the caller gets it, with the caller's own stack. */
 export function errorFrom({ name, message, code }: ErrorParts, result: { result?: unknown } = {}): Error {
-  if (name === 'SkeinError') return new BusError(code ?? 'INTERNAL', message, result);
+  // The node's own, and those of another process.
+  if (name === 'SkeinError' || name === 'SkeinClientError')
+    return new BusError(code ?? 'INTERNAL', message, result);
   const error = new Error(message);
   error.name = name;
   return code === undefined ? error : Object.assign(error, { code });

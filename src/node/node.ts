@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 import { messageOf, SkeinError } from '../base/errors.ts';
-import { Bus } from '../bus/bus.ts';
+import type { Bus } from '../bus/bus.ts';
 import { peerPath } from '../bus/frames.ts';
 import { busPath } from '../client/bus-frames.ts';
 import type { Config } from '../config/config.ts';
@@ -20,10 +20,9 @@ import { appEnvironment } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
-import { knownNodes } from './known-nodes.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
 import { MarkerFiles } from './marker-files.ts';
-import { NewDatabases } from './new-databases.ts';
+import { createNodeBus } from './node-bus.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
@@ -80,7 +79,7 @@ export class Node {
       event: output.log.notice,
       exitWithMain: config.processes[0]?.argv !== undefined,
     });
-    const { listen, secret, name, region, advertise } = config.node;
+    const { listen, secret, name, advertise } = config.node;
     this.#primaryWatch = new PrimaryWatch({
       node: name,
       url: advertise,
@@ -97,17 +96,11 @@ export class Node {
       urlOf: (node) => this.#urlOf(node),
       door: () => undefined,
     });
-    const newDatabases = new NewDatabases(config.database.dir);
-    this.#bus = new Bus({
-      app: config.app,
-      self: { node: name, region, url: advertise },
-      secret,
-      replication: () => this.#replication,
-      mayWrite: () => this.#mayWrite,
-      epoch: () => this.#leadership?.epoch ?? 0,
-      lookForNew: (replication) => newDatabases.look(replication),
-      known: () => knownNodes(this.#replication, this.#leadership),
-      warn: output.log.warn,
+    this.#bus = createNodeBus({
+      config,
+      log: output.log,
+      roles: () => this.#roles,
+      leadership: () => this.#leadership,
     });
     this.#api = new ApiServer({
       listen,
@@ -201,12 +194,6 @@ export class Node {
 
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#roles?.replication;
-  }
-
-  /** Whether this node leads, and the app may write. */
-  get #mayWrite(): boolean {
-    const isOpen = this.#replication?.role === 'primary' && this.#roles?.isFenced === false;
-    return isOpen && this.#leadership?.term?.isValid === true;
   }
 
   #acceptStream(...call: Parameters<ApiUpgrade>): void {
