@@ -231,6 +231,9 @@ export class Bus {
       case 'cancel':
         this.#calls.cancel(link, frame.id);
         break;
+      case 'where':
+        void this.#calls.tell(link, frame);
+        break;
       case 'outcome':
         this.#calls.takeOutcome(link, frame, body);
         break;

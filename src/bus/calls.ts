@@ -1,5 +1,6 @@
 import { monotonicMs } from '../base/clock.ts';
-import { parsePosition } from '../ltx/position.ts';
+import { SkeinError } from '../base/errors.ts';
+import { formatPosition, type Position, parsePosition } from '../ltx/position.ts';
 import type { Replication } from '../node/replication.ts';
 import { type CallOutcome, type PlacedCall, refused } from './call.ts';
 import type { CallRunner } from './call-runner.ts';
@@ -14,6 +15,11 @@ const inFlightMax = 10_000;
 const retryMs = 100;
 /** How long the primary may take to say what has become of a call that is given up. */
 const cancelMs = 1_000;
+
+/** When this copy of a database is of another chain, or came as a whole: how soon the primary is asked where it is by then. */
+const lookAgainMs = 200;
+
+type Wanted = { readonly name: string; readonly position: Position };
 
 export type CallsParts = {
   readonly runner: CallRunner;
@@ -88,10 +94,15 @@ export class Calls {
   #ask(link: PeerLink, call: PlacedCall, signal: AbortSignal): Promise<CallOutcome> {
     const { name, args, idempotent, nested, durability, deadlineMs } = call;
     const leftMs = Math.max(0, deadlineMs - monotonicMs());
+    const frame = { t: 'call', name, leftMs, idempotent, nested, durability } as const;
+    return this.#request(link, (id) => link.send({ ...frame, id }, args), signal);
+  }
+
+  /** Resolves to the other node's answer; to `again` when nothing was sent, and `unknown` when no answer came. */
+  #request(link: PeerLink, send: (id: number) => boolean, signal: AbortSignal): Promise<CallOutcome> {
     this.#lastId += 1;
     const id = this.#lastId;
-    if (!link.send({ t: 'call', id, name, leftMs, idempotent, nested, durability }, args))
-      return Promise.resolve({ kind: 'again' });
+    if (!send(id)) return Promise.resolve({ kind: 'again' });
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
     let giving: NodeJS.Timeout | undefined;
     const giveUp = () => {
@@ -117,15 +128,44 @@ export class Calls {
     outcome: Extract<CallOutcome, { kind: 'done' }>,
     signal: AbortSignal,
   ): Promise<CallOutcome> {
-    const wanted = Object.entries(outcome.positions).flatMap(([name, text]) => {
-      const position = parsePosition(text);
-      return position ? [{ name, position }] : [];
-    });
-    const isHere = (current: Replication) =>
-      wanted.every(({ name, position }) => (current.position(name)?.txid ?? -1) >= position.txid);
-    if (await until(this.#parts.replication, isHere, signal)) return outcome;
+    let wanted: readonly Wanted[] = positionsOf(outcome);
+    const isThere = (current: Replication) => wanted.every((one) => reaches(current, one));
+    while (await until(this.#parts.replication, isThere, signal)) {
+      const current = this.#parts.replication();
+      if (current && wanted.every(({ name, position }) => !current.contradicts(name, position)))
+        return outcome;
+      if (signal.aborted) break;
+      // A copy that came as a whole, or that is about to: the next position is one that its log can know.
+      await this.#change.next(signal, lookAgainMs);
+      wanted = (await this.#positionsNow(Object.keys(outcome.positions), signal)) ?? wanted;
+    }
     const message = `${call.name} ran, but this node has not caught up with what it wrote in time. It follows; skein status shows by how much it is behind.`;
     return { ...outcome, error: outcome.error ?? { name: 'SkeinError', code: 'WAIT_TIMEOUT', message } };
+  }
+
+  async #positionsNow(
+    databases: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Wanted[] | undefined> {
+    const link = this.#leader();
+    if (!link || signal.aborted) return undefined;
+    const send = (id: number) => link.send({ t: 'where', id, databases: [...databases] });
+    const outcome = await this.#request(link, send, signal);
+    return outcome.kind === 'done' ? positionsOf(outcome) : undefined;
+  }
+
+  /** Another node asks where the databases are now. */
+  async tell(link: PeerLink, { id, databases }: Extract<FromPeer, { t: 'where' }>): Promise<void> {
+    const replication = this.#parts.replication();
+    const positions: Record<string, string> = {};
+    try {
+      if (replication?.role !== 'primary') throw new SkeinError('NOT_PRIMARY', 'This node does not lead.');
+      for (const name of databases) positions[name] = formatPosition(await replication.currentPosition(name));
+      link.send({ t: 'outcome', id, kind: 'done', positions });
+    } catch {
+      // Asked again where it is asked for.
+      link.send({ t: 'outcome', id, kind: 'again' });
+    }
   }
 
   /** A call that another node asks this one to run. */
@@ -167,4 +207,15 @@ export class Calls {
     this.#answering.delete(link);
     this.#change.notify();
   }
+}
+
+function positionsOf({ positions }: Extract<CallOutcome, { kind: 'done' }>): Wanted[] {
+  return Object.entries(positions).flatMap(([name, text]) => {
+    const position = parsePosition(text);
+    return position ? [{ name, position }] : [];
+  });
+}
+
+function reaches(current: Replication, { name, position }: Wanted): boolean {
+  return (current.position(name)?.txid ?? -1) >= position.txid;
 }

@@ -87,6 +87,8 @@ const fromPeer = z.discriminatedUnion('t', [
     durability,
   }),
   cancel,
+  /** Asks for the positions that hold all that is committed now; answered as a call is. */
+  z.object({ t: z.literal('where'), id, databases: z.array(label).max(1_000) }),
   /** How a call ended: see `CallOutcome`. The body is the result. */
   z.object({
     t: z.literal('outcome'),
