@@ -84,9 +84,10 @@ test('a call that takes too long, or that nobody runs, is told of with what is k
 });
 
 test('with a primary that never changes, calls wait for it and run when it is back', async (t) => {
-  const cluster = await TestCluster.start(t, { replicas: 1 });
+  const cluster = await TestCluster.start(t, { replicas: 2 });
   createNotes(cluster.primary);
   await cluster.waitInStep();
+  // The replicas too, of which neither knows the other but by what the primary tells.
   await linked(cluster.nodes);
   const [there, here] = cluster.nodes.map((node) => new BusProcess(t, node));
   assert.deepEqual(await here.do('noteAndCount', 'one'), { by: 'primary', count: 1 });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
 import { busUpgrade } from '../client/bus-frames.ts';
 import { HybridClock } from '../client/hybrid-clock.ts';
 import type { Replication } from '../node/replication.ts';
@@ -195,7 +196,10 @@ export class Bus {
     const timer = setTimeout(() => ending.abort(), timeoutMs);
     const deadlineMs = monotonicMs() + timeoutMs;
     const call = { name, args, idempotent, nested, durability, deadlineMs };
-    const outcome = await this.#calls.place(call, process, ending.signal);
+    const outcome = await this.#calls.place(call, process, ending.signal).catch((error: unknown) => {
+      this.#parts.warn('a call failed in the node itself', { function: name, reason: messageOf(error) });
+      return { kind: 'unknown' } as const;
+    });
     clearTimeout(timer);
     placed.delete(id);
     if (outcome.kind === 'done') {
@@ -226,7 +230,7 @@ export class Bus {
         this.#calls.changed();
         break;
       case 'call':
-        void this.#calls.answer(link, frame, body ?? '[]');
+        void this.#answer(link, frame, body ?? '[]');
         break;
       case 'cancel':
         this.#calls.cancel(link, frame.id);
@@ -258,6 +262,18 @@ export class Bus {
       case 'clear':
         this.#caches.clearFromPeer(frame);
         break;
+    }
+  }
+
+  async #answer(link: PeerLink, frame: Extract<FromPeer, { t: 'call' }>, args: string): Promise<void> {
+    try {
+      await this.#calls.answer(link, frame, args);
+    } catch (error) {
+      link.send({ t: 'outcome', id: frame.id, kind: 'unknown' });
+      this.#parts.warn('a call failed in the node itself', {
+        function: frame.name,
+        reason: messageOf(error),
+      });
     }
   }
 

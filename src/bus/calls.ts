@@ -10,7 +10,7 @@ import type { PeerLink } from './peer-link.ts';
 import type { ProcessLink } from './process-link.ts';
 import { until } from './until.ts';
 
-const inFlightMax = 10_000;
+const inFlightMax = 20_000;
 /** A call that was not taken is offered again after this, or when something has changed. */
 const retryMs = 100;
 /** How long the primary may take to say what has become of a call that is given up. */

@@ -9,6 +9,8 @@ import { PeerLink, type PeerLinkHandlers } from './peer-link.ts';
 import { switchProtocol } from './upgrade.ts';
 
 const lookMs = 250;
+/** While others are known, the replication and the lease are asked at every so many looks. */
+const askEvery = 4;
 /** How often nodes tell each other whom they are linked with, when nothing changes: two that were long apart have forgotten each other. */
 const tellMs = 60_000;
 /** A node that is heard of by nobody for this long is not looked for any more. */
@@ -54,6 +56,7 @@ export class Peers {
   readonly #stopping = new AbortController();
   #look: NodeJS.Timeout | undefined;
   #toldMs = 0;
+  #looks = 0;
 
   constructor(parts: PeersParts) {
     this.#parts = parts;
@@ -123,7 +126,9 @@ export class Peers {
   }
 
   #lookAround(): void {
-    for (const info of this.#parts.known()) this.#learn(info);
+    this.#looks += 1;
+    if (this.#peers.size === 0 || this.#looks % askEvery === 0)
+      for (const info of this.#parts.known()) this.#learn(info);
     const nowMs = monotonicMs();
     if (nowMs - this.#toldMs > tellMs) this.#tellPeers();
     for (const [node, peer] of this.#peers) {

@@ -5,7 +5,7 @@ import { type Connection, processConnection } from './connection.ts';
 
 const timeoutMsDefault = 30_000;
 const timeoutMsMax = 600_000;
-const inFlightMax = 1_000;
+const inFlightMax = 5_000;
 /** The node answers at the end of the time; only when it does not answer at all is this process the one to say so. */
 const graceMs = 2_000;
 
