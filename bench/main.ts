@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { chartOf } from './chart.ts';
 import { describeMachine } from './machine.ts';
 import type { Measure } from './measure.ts';
+import { measureBus } from './measure-bus.ts';
 import { measureCrash } from './measure-crash.ts';
 import { measureDoor } from './measure-door.ts';
 import { measureHandoff } from './measure-handoff.ts';
@@ -29,6 +30,7 @@ const measures: readonly Measure[] = [
   measureWait,
   measureDoor,
   measureMiddleware,
+  measureBus,
 ];
 const results = join(import.meta.dirname, 'results');
 

@@ -4,6 +4,7 @@ import type { Finding } from './finding.ts';
 const sourceFolders = [
   'archive',
   'base',
+  'bus',
   'cli',
   'client',
   'config',

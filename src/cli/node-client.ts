@@ -140,7 +140,9 @@ export function clientFor(
   const local = isWildcard(host) ? { host: host === '::' ? '::1' : '127.0.0.1', port } : node.listen;
   const text = givenUrl ?? (env.SKEIN_API || `http://${formatListenAddress(local)}`);
   const url = URL.parse(text);
-  if (url !== null && /^https?:$/.test(url.protocol)) return new NodeClient(url.origin, node.secret);
+  // A command that the node runs has its token in place of the secret, which is good for what an app may ask.
+  const secret = node.secret ?? (env.SKEIN_TOKEN || undefined);
+  if (url !== null && /^https?:$/.test(url.protocol)) return new NodeClient(url.origin, secret);
   const name = givenUrl === undefined ? 'SKEIN_API' : '--url';
   throw new SkeinError(
     'USAGE',

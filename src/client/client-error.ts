@@ -17,9 +17,10 @@ export type ClientErrorCode =
 /** An expected failure. The message says what happened and what to do about it. */
 export class SkeinClientError extends Error {
   override readonly name: string = 'SkeinClientError';
-  readonly code: ClientErrorCode;
+  /** One of `ClientErrorCode`, or of the node's own codes. */
+  readonly code: string;
 
-  constructor(code: ClientErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: ClientErrorCode | (string & {}), message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
   }

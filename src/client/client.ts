@@ -1,3 +1,6 @@
+export { BusError } from './bus-error.ts';
+export { type Cache, type CacheOptions, cache } from './cache.ts';
+export { type Channel, channel, type MessagesOptions } from './channel.ts';
 export { type ClientErrorCode, SkeinClientError } from './client-error.ts';
 export type { DurabilityLevel } from './durable.ts';
 export { type ExpressMiddleware, express } from './express.ts';
@@ -8,3 +11,4 @@ export type { PrimaryPlace, WaitOptions } from './local-node.ts';
 export type { MiddlewareOptions } from './middleware-options.ts';
 export type { Leadership, NodeEvent } from './node-events.ts';
 export { durable, events, isPrimary, position, primary, waitFor } from './node-functions.ts';
+export { type CallOptions, type OnPrimaryOptions, onPrimary, type PrimaryFunction } from './on-primary.ts';

@@ -38,6 +38,11 @@ export type DatabaseParts = {
   readonly positionFile: PositionFile;
 };
 
+/** No chain of an earlier epoch has come so far, unless by more than four thousand million transactions in an epoch. */
+export function chainBaseOf(epoch: number): number {
+  return Math.min(Math.max(0, epoch - 1) * 2 ** 32, 2 ** 52);
+}
+
 export function openParts(context: DatabaseContext, name: string): DatabaseParts {
   const path = join(context.directory, name);
   return {

@@ -35,7 +35,9 @@ const appRoutes: ReadonlySet<string> = new Set([
   'GET /status',
   'GET /health',
   'GET /events',
+  'GET /info',
   'POST /wait',
+  'POST /halt-lock',
   'GET /tunnel',
   'GET /bus',
 ]);

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { isWildcard } from '../config/listen-address.ts';
 
@@ -53,4 +54,9 @@ function withRegister(options: string | undefined): string {
 function registerUrl(): string {
   const compiled = new URL('../../dist/register.js', import.meta.url);
   return existsSync(compiled) ? compiled.href : new URL('../client/register.ts', import.meta.url).href;
+}
+
+/** A command of a file is run where the file is; those of a litefs.yml, which is often in /etc, where the node was started. */
+export function workingDirectoryOf({ sources: [file], litefs }: Config): string {
+  return file === undefined || litefs !== undefined ? process.cwd() : dirname(file);
 }

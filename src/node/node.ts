@@ -1,22 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { dirname } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { DataDirectory } from '../database/data-directory.ts';
-import type { DatabaseContext } from '../database/database-parts.ts';
-import type { PeerNode } from '../door/door-node.ts';
-import { NodeDoor } from '../door/node-door.ts';
-import { tunnelPath } from '../door/open-tunnel.ts';
+import { chainBaseOf, type DatabaseContext } from '../database/database-parts.ts';
 import { Leadership } from '../lease/leadership.ts';
 import { LineageFile } from '../lease/lineage-file.ts';
 import { openLease } from '../lease/open-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
 import { streamPath } from '../stream/protocol.ts';
-import { Supervisor } from '../supervisor/supervisor.ts';
+import { Supervisor, type SupervisorRole } from '../supervisor/supervisor.ts';
 import { type ApiRoute, ApiServer, type ApiUpgrade, sendJson } from './api-server.ts';
-import { appEnvironment } from './app-environment.ts';
+import { appEnvironment, workingDirectoryOf } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExportRoute } from './export-route.ts';
 import { ImportRoute } from './import-route.ts';
@@ -26,15 +21,13 @@ import { MarkerFiles } from './marker-files.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
-import { PrimaryWatch } from './primary-watch.ts';
 import { Promotion } from './promotion.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
-import type { Replication } from './replication.ts';
 import { Roles, type RolesParts } from './roles.ts';
 import { Startup } from './startup.ts';
-import { statusOf } from './status-route.ts';
-import { TunnelRoute } from './tunnel-route.ts';
+import { healthOf, statusOf } from './status-route.ts';
 import { WaitRoute } from './wait-route.ts';
+import { WaysIn } from './ways-in.ts';
 
 /** About 16 MiB of WAL at 4 KiB a page: SQLite's own default is 1,000 frames, whose checkpoints cost twice as much. */
 const recycleFrames = Number(process.env.SKEIN_TEST_RECYCLE_FRAMES ?? 4_000);
@@ -56,9 +49,7 @@ export class Node {
   readonly #leading: LeadershipRoutes;
   readonly #events = new EventFeed();
   readonly #api: ApiServer;
-  readonly #primaryWatch: PrimaryWatch;
-  readonly #tunnels: TunnelRoute;
-  readonly #door: NodeDoor | undefined;
+  readonly #waysIn: WaysIn;
   readonly #checkpointer = new Checkpointer();
   readonly #stopping = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
@@ -115,24 +106,14 @@ export class Node {
       promote: (signal) => this.#promotion.promote(false, signal),
       warn: output.log.warn,
     });
-    const { listen, secret, name, advertise } = config.node;
-    this.#primaryWatch = new PrimaryWatch({
-      node: name,
-      url: advertise,
-      role: () => this.#replication?.role,
-      connected: () => this.#replication?.primary(),
-      holder: () => this.#leadership?.report().holder ?? undefined,
+    this.#waysIn = new WaysIn({
+      config,
+      log: output.log,
+      appToken,
+      roles: () => this.#roles,
+      leadership: () => this.#leadership,
     });
-    this.#tunnels = new TunnelRoute({
-      node: name,
-      secret,
-      appPort: config.internalPort,
-      primaryWaitMs: config.http.primaryWaitMs,
-      primary: (timeoutMs, signal) => this.#primaryWatch.wait(timeoutMs, signal),
-      urlOf: (node) => this.#urlOf(node),
-      door: () => this.#enterDoor,
-    });
-    this.#door = this.#createDoor(appToken);
+    const { listen, secret } = config.node;
     this.#api = new ApiServer({
       listen,
       secret,
@@ -141,7 +122,7 @@ export class Node {
       routes: this.#routes(),
       upgrades: new Map<string, ApiUpgrade>([
         [streamPath, (...call) => this.#acceptStream(...call)],
-        [tunnelPath, (...call) => this.#tunnels.accept(...call)],
+        ...this.#waysIn.upgrades,
       ]),
       failed: output.log.warn,
     });
@@ -163,7 +144,7 @@ export class Node {
     requireSafeSqlite();
     // The port first: a second start of the same node fails here, before it has touched anything.
     await this.#api.listen();
-    await this.#door?.listen();
+    await this.#waysIn.door?.listen();
     this.#directory = new DataDirectory(config.database.dir);
     this.#markers = new MarkerFiles(config.database.dir, this.#directory.hidden);
     log.notice('the node has started', {
@@ -179,6 +160,7 @@ export class Node {
     await this.#createRoles(this.#directory);
     await this.#roles?.open();
     this.#leadership?.start();
+    this.#waysIn.bus.start();
     const aborted = new Promise<void>((resolve) => {
       this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
     });
@@ -191,14 +173,16 @@ export class Node {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
-      () => this.#door?.drain(),
+      () => this.#waysIn.door?.drain(),
+      // Functions that run on the primary end before their processes; calls that follow are held where they come from.
+      () => this.#waysIn.bus.leave(),
       () => this.#supervisor.stop(),
-      () => this.#door?.stop(),
+      () => this.#waysIn.door?.stop(),
       // What a replica writes in this node's place comes in by the API.
       () => this.#litefs.drain(),
       // Before the databases: an export reads one of them for as long as it takes.
       () => this.#api.stopAnswering(),
-      () => this.#tunnels.stop(),
+      () => this.#waysIn.tunnels.stop(),
       // What a program wrote under a halt lock is with the primary first, if that answers.
       () => this.#litefs.settled(),
       // All that was written is at another node, if there is one, before that may lead.
@@ -206,6 +190,7 @@ export class Node {
         const isQuiet = (await this.#roles?.ship()) ?? true;
         await this.#leadership?.stop(isQuiet);
       },
+      () => this.#waysIn.bus.stop(),
       async () => {
         if (!this.#replication) return;
         await this.#roles?.stop();
@@ -233,44 +218,6 @@ export class Node {
   #acceptStream(...call: Parameters<ApiUpgrade>): void {
     if (this.#replication) this.#replication.accept(...call);
     else call[1].end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
-  }
-
-  #createDoor(appToken: string): NodeDoor | undefined {
-    const { app, node, http } = this.#config;
-    if (!http.listen) return undefined;
-    return new NodeDoor(this.#config, http.listen, {
-      app,
-      name: node.name,
-      region: node.region,
-      secret: node.secret,
-      appToken,
-      replication: () => this.#replication,
-      canWrite: () =>
-        this.#replication?.role === 'primary' &&
-        this.#roles?.isFenced === false &&
-        this.#leadership?.term?.isValid === true,
-      primary: () => this.#primaryWatch.current(),
-      peers: () => this.#peers(),
-    });
-  }
-
-  get #enterDoor(): ((socket: Duplex) => void) | undefined {
-    const door = this.#door;
-    return door && ((socket) => door.enter(socket));
-  }
-
-  async #urlOf(node: string): Promise<string | undefined> {
-    const primary = this.#replication?.primary();
-    if (primary?.node === node) return primary.url;
-    return (await this.#peers()).find((one) => one.node === node)?.url;
-  }
-
-  /** Nodes that are connected to this one, and candidates. */
-  async #peers(): Promise<PeerNode[]> {
-    const connected = this.#replication?.replicas().filter((replica) => replica.connected) ?? [];
-    const announced = (await this.#leadership?.survey().catch(() => [])) ?? [];
-    const names = new Set(connected.map(({ node }) => node));
-    return [...connected, ...announced.filter(({ node }) => !names.has(node))];
   }
 
   #context(directory: DataDirectory): DatabaseContext {
@@ -312,13 +259,23 @@ export class Node {
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
       waitsForSync: this.#config.litefs?.skipSync !== true,
-      writesSettled: (timeoutMs) => this.#door?.writesSettled(timeoutMs) ?? Promise.resolve(),
-      processes: (role) => this.#startup.setRole(role),
-      kill: (which) => this.#supervisor.kill(which),
+      writesSettled: (timeoutMs) => this.#waysIn.door?.writesSettled(timeoutMs) ?? Promise.resolve(),
+      processes: (role) => this.#setRole(role),
+      kill: (which) => {
+        this.#waysIn.bus.noteLead();
+        this.#supervisor.kill(which);
+      },
     });
     const leadership = new Leadership(await openLease(this.#config), lineage, roles);
     this.#roles = roles;
     this.#leadership = leadership;
+  }
+
+  async #setRole(role: SupervisorRole): Promise<void> {
+    // Before a handoff takes the lock that functions of calls write under.
+    if (role === 'primary') this.#waysIn.bus.resume();
+    else await this.#waysIn.bus.pause();
+    await this.#startup.setRole(role);
   }
 
   #changedTo(role: 'primary' | 'replica', hasHandedOver: boolean): void {
@@ -376,10 +333,17 @@ export class Node {
                 hasHandedOver: this.#hasHandedOver,
               },
               this.#supervisor.status(),
+              this.#waysIn.bus.peers(),
             ),
           ),
       ],
-      ['GET /health', ({ response }) => this.#answerHealth(replication(), response)],
+      [
+        'GET /health',
+        ({ response }) => {
+          const health = healthOf(replication(), this.#started);
+          sendJson(response, health.healthy ? 200 : 503, health);
+        },
+      ],
       [
         'GET /events',
         ({ request, response }) => {
@@ -410,17 +374,10 @@ export class Node {
     return new NodeMetrics({
       replication: () => this.#require(this.#replication),
       leadership: () => this.#require(this.#leadership).report(),
-      door: this.#door,
+      door: this.#waysIn.door,
       hiddenDirectory: this.#require(this.#directory).hidden,
       labels: { app, node: node.name, region: node.region },
     });
-  }
-
-  #answerHealth(replication: Replication, response: Parameters<ApiRoute>[0]['response']): void {
-    const problems = Object.fromEntries(replication.problems());
-    const connected = replication.role === 'primary' || replication.primary() !== undefined;
-    const healthy = this.#started && connected && Object.keys(problems).length === 0;
-    sendJson(response, healthy ? 200 : 503, { healthy, started: this.#started, connected, problems });
   }
 
   /** Throws `NOT_PRIMARY` unless the app may write here. */
@@ -434,16 +391,6 @@ export class Node {
     if (part !== undefined) return part;
     throw new SkeinError('DATABASE_BUSY', 'The node is still starting. Try again in a moment.');
   }
-}
-
-/** No chain of an earlier epoch has come so far, unless by more than four thousand million transactions in an epoch. */
-function chainBaseOf(epoch: number): number {
-  return Math.min(Math.max(0, epoch - 1) * 2 ** 32, 2 ** 52);
-}
-
-/** A command of a file is run where the file is; those of a litefs.yml, which is often in /etc, where the node was started. */
-function workingDirectoryOf({ sources: [file], litefs }: Config): string {
-  return file === undefined || litefs !== undefined ? process.cwd() : dirname(file);
 }
 
 function fixedRoleOf(primary: string | undefined, advertise: string): 'primary' | 'replica' {

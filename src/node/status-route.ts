@@ -9,6 +9,7 @@ export function statusOf(
   replication: Replication,
   { epoch, hasHandedOver }: { readonly epoch: number; readonly hasHandedOver: boolean },
   processes: readonly ProcessStatus[],
+  peers: readonly object[],
 ): object {
   const problems = replication.problems();
   const databases = replication.databases().map((database) => {
@@ -46,6 +47,8 @@ export function statusOf(
         [...acknowledged].map(([name, position]) => [name, formatPosition(position)]),
       ),
     })),
+    /** Nodes that this one has heard of, and whether its bus is linked with theirs. */
+    peers,
     processes,
   };
 }
@@ -53,4 +56,12 @@ export function statusOf(
 function primaryOf(config: Config, replication: Replication): { node: string; url: string } | null {
   if (replication.role === 'primary') return { node: config.node.name, url: config.node.advertise };
   return replication.primary() ?? null;
+}
+
+/** What GET /health answers. */
+export function healthOf(replication: Replication, started: boolean) {
+  const problems = Object.fromEntries(replication.problems());
+  const connected = replication.role === 'primary' || replication.primary() !== undefined;
+  const healthy = started && connected && Object.keys(problems).length === 0;
+  return { healthy, started, connected, problems };
 }

@@ -28,6 +28,7 @@ export type NodeState = {
   readonly databases: Readonly<Record<string, DatabaseState>>;
   readonly refused: Readonly<Record<string, string>>;
   readonly replicas: readonly { readonly node: string; readonly connected: boolean }[];
+  readonly peers: readonly { readonly node: string; readonly connected: boolean }[];
 };
 
 export type TestNodeOptions = {

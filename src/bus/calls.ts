@@ -1,0 +1,221 @@
+import { monotonicMs } from '../base/clock.ts';
+import { SkeinError } from '../base/errors.ts';
+import { formatPosition, type Position, parsePosition } from '../ltx/position.ts';
+import type { Replication } from '../node/replication.ts';
+import { type CallOutcome, type PlacedCall, refused } from './call.ts';
+import type { CallRunner } from './call-runner.ts';
+import { Change } from './change.ts';
+import type { FromPeer } from './frames.ts';
+import type { PeerLink } from './peer-link.ts';
+import type { ProcessLink } from './process-link.ts';
+import { until } from './until.ts';
+
+const inFlightMax = 20_000;
+/** A call that was not taken is offered again after this, or when something has changed. */
+const retryMs = 100;
+/** How long the primary may take to say what has become of a call that is given up. */
+const cancelMs = 1_000;
+
+/** When this copy of a database is of another chain, or came as a whole: how soon the primary is asked where it is by then. */
+const lookAgainMs = 200;
+
+type Wanted = { readonly name: string; readonly position: Position };
+
+export type CallsParts = {
+  readonly runner: CallRunner;
+  replication(): Replication | undefined;
+  links(): readonly PeerLink[];
+};
+
+type Asked = { readonly link: PeerLink; settle(outcome: CallOutcome): void };
+
+/** Brings calls of this node's processes to the primary, wherever that is, and answers those that came from other nodes. */
+export class Calls {
+  readonly #parts: CallsParts;
+  readonly #change = new Change();
+  readonly #asked = new Map<number, Asked>();
+  /** By link and id: calls of other nodes that run here. */
+  readonly #answering = new Map<PeerLink, Map<number, AbortController>>();
+  #lastId = 0;
+  #placed = 0;
+
+  constructor(parts: CallsParts) {
+    this.#parts = parts;
+  }
+
+  get inFlight(): number {
+    return this.#placed;
+  }
+
+  /** Who leads, and whether links to them stand, has changed. */
+  changed(): void {
+    this.#change.notify();
+  }
+
+  /** Resolves to what the caller is told; `again` does not occur. An aborted signal ends the wait at its time or before. */
+  async place(call: PlacedCall, from: ProcessLink, signal: AbortSignal): Promise<CallOutcome> {
+    if (this.#placed >= inFlightMax)
+      return refused('BUS_OVERLOADED', `${inFlightMax} calls are under way on this node already.`);
+    this.#placed += 1;
+    try {
+      const outcome = await this.#place(call, from, signal);
+      if (outcome.kind !== 'done') return outcome;
+      return await this.#seen(call, outcome, signal);
+    } finally {
+      this.#placed -= 1;
+    }
+  }
+
+  async #place(call: PlacedCall, from: ProcessLink, signal: AbortSignal): Promise<CallOutcome> {
+    const { runner } = this.#parts;
+    while (!signal.aborted) {
+      const link = runner.accepts(call) ? undefined : this.#leader();
+      let outcome: CallOutcome = { kind: 'again' };
+      if (runner.accepts(call)) outcome = await runner.run(call, from, signal);
+      else if (link) outcome = await this.#ask(link, call, signal);
+      if (outcome.kind === 'unknown' && call.idempotent && !signal.aborted) outcome = { kind: 'again' };
+      if (outcome.kind !== 'again') return outcome;
+      await this.#change.next(signal, retryMs);
+    }
+    return refused(
+      'PRIMARY_UNREACHABLE',
+      `${call.name} was not run: no primary that this node is linked with could take it in time. Try again later.`,
+    );
+  }
+
+  /** The link to the node that says it leads, in the highest epoch if there are several. */
+  #leader(): PeerLink | undefined {
+    let leader: PeerLink | undefined;
+    for (const link of this.#parts.links())
+      if (link.leadsIn !== undefined && link.leadsIn >= (leader?.leadsIn ?? -1)) leader = link;
+    return leader;
+  }
+
+  #ask(link: PeerLink, call: PlacedCall, signal: AbortSignal): Promise<CallOutcome> {
+    const { name, args, idempotent, nested, durability, deadlineMs } = call;
+    const leftMs = Math.max(0, deadlineMs - monotonicMs());
+    const frame = { t: 'call', name, leftMs, idempotent, nested, durability } as const;
+    return this.#request(link, (id) => link.send({ ...frame, id }, args), signal);
+  }
+
+  /** Resolves to the other node's answer; to `again` when nothing was sent, and `unknown` when no answer came. */
+  #request(link: PeerLink, send: (id: number) => boolean, signal: AbortSignal): Promise<CallOutcome> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    if (!send(id)) return Promise.resolve({ kind: 'again' });
+    const { promise, resolve } = Promise.withResolvers<CallOutcome>();
+    let giving: NodeJS.Timeout | undefined;
+    const giveUp = () => {
+      link.send({ t: 'cancel', id });
+      giving = setTimeout(() => this.#asked.get(id)?.settle({ kind: 'unknown' }), cancelMs);
+    };
+    this.#asked.set(id, {
+      link,
+      settle: (outcome) => {
+        this.#asked.delete(id);
+        clearTimeout(giving);
+        signal.removeEventListener('abort', giveUp);
+        resolve(outcome);
+      },
+    });
+    signal.addEventListener('abort', giveUp);
+    return promise;
+  }
+
+  /** Waits until this node's databases hold what the function wrote. */
+  async #seen(
+    call: PlacedCall,
+    outcome: Extract<CallOutcome, { kind: 'done' }>,
+    signal: AbortSignal,
+  ): Promise<CallOutcome> {
+    let wanted: readonly Wanted[] = positionsOf(outcome);
+    const isThere = (current: Replication) => wanted.every((one) => reaches(current, one));
+    while (await until(this.#parts.replication, isThere, signal)) {
+      const current = this.#parts.replication();
+      if (current && wanted.every(({ name, position }) => !current.contradicts(name, position)))
+        return outcome;
+      if (signal.aborted) break;
+      // A copy that came as a whole, or that is about to: the next position is one that its log can know.
+      await this.#change.next(signal, lookAgainMs);
+      wanted = (await this.#positionsNow(Object.keys(outcome.positions), signal)) ?? wanted;
+    }
+    const message = `${call.name} ran, but this node has not caught up with what it wrote in time. It follows; skein status shows by how much it is behind.`;
+    return { ...outcome, error: outcome.error ?? { name: 'SkeinError', code: 'WAIT_TIMEOUT', message } };
+  }
+
+  async #positionsNow(
+    databases: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Wanted[] | undefined> {
+    const link = this.#leader();
+    if (!link || signal.aborted) return undefined;
+    const send = (id: number) => link.send({ t: 'where', id, databases: [...databases] });
+    const outcome = await this.#request(link, send, signal);
+    return outcome.kind === 'done' ? positionsOf(outcome) : undefined;
+  }
+
+  /** Another node asks where the databases are now. */
+  async tell(link: PeerLink, { id, databases }: Extract<FromPeer, { t: 'where' }>): Promise<void> {
+    const replication = this.#parts.replication();
+    const positions: Record<string, string> = {};
+    try {
+      if (replication?.role !== 'primary') throw new SkeinError('NOT_PRIMARY', 'This node does not lead.');
+      for (const name of databases) positions[name] = formatPosition(await replication.currentPosition(name));
+      link.send({ t: 'outcome', id, kind: 'done', positions });
+    } catch {
+      // Asked again where it is asked for.
+      link.send({ t: 'outcome', id, kind: 'again' });
+    }
+  }
+
+  /** A call that another node asks this one to run. */
+  async answer(link: PeerLink, frame: Extract<FromPeer, { t: 'call' }>, args: string): Promise<void> {
+    const { id, name, leftMs, idempotent, nested, durability } = frame;
+    const call = { name, args, idempotent, nested, durability, deadlineMs: monotonicMs() + leftMs };
+    const ending = new AbortController();
+    const answering = this.#answering.get(link) ?? new Map<number, AbortController>();
+    this.#answering.set(link, answering.set(id, ending));
+    const outcome = await this.#parts.runner.run(call, undefined, ending.signal);
+    answering.delete(id);
+    const { kind } = outcome;
+    if (kind === 'done') {
+      const { text, error, durable, positions } = outcome;
+      link.send({ t: 'outcome', id, kind, durable, positions, ...(error ? { error } : {}) }, text);
+    } else {
+      link.send({ t: 'outcome', id, kind, ...(kind === 'refused' ? { error: outcome.error } : {}) });
+    }
+  }
+
+  cancel(link: PeerLink, id: number): void {
+    this.#answering.get(link)?.get(id)?.abort();
+  }
+
+  /** The answer of another node to a call of this one. */
+  takeOutcome(link: PeerLink, frame: Extract<FromPeer, { t: 'outcome' }>, text: string | undefined): void {
+    const asked = this.#asked.get(frame.id);
+    if (asked?.link !== link) return;
+    const { kind, error, durable, positions } = frame;
+    if (kind === 'done') asked.settle({ kind, text, error, durable, positions });
+    else if (kind === 'refused') asked.settle({ kind, error: error ?? { name: 'Error', message: '' } });
+    else asked.settle({ kind });
+  }
+
+  /** A link is lost: nobody knows what became of the calls that were sent over it. */
+  lost(link: PeerLink): void {
+    for (const asked of [...this.#asked.values()]) if (asked.link === link) asked.settle({ kind: 'unknown' });
+    for (const ending of this.#answering.get(link)?.values() ?? []) ending.abort();
+    this.#answering.delete(link);
+    this.#change.notify();
+  }
+}
+
+function positionsOf({ positions }: Extract<CallOutcome, { kind: 'done' }>): Wanted[] {
+  return Object.entries(positions).flatMap(([name, text]) => {
+    const position = parsePosition(text);
+    return position ? [{ name, position }] : [];
+  });
+}
+
+function reaches(current: Replication, { name, position }: Wanted): boolean {
+  return (current.position(name)?.txid ?? -1) >= position.txid;
+}
