@@ -1,7 +1,8 @@
 import { writeSync } from 'node:fs';
+import { monotonicMs } from '../base/clock.ts';
+import { sleep } from '../base/sleep.ts';
 import type { DatabaseFiles } from '../sqlite/database-files.ts';
 import { encodeWalIndexHeader, type WalIndexHeader, walIndexHeaderBytes } from '../sqlite/wal-index.ts';
-import { waitForLock } from './lock-wait.ts';
 
 const repairTimeoutMs = 2_000;
 
@@ -15,7 +16,13 @@ export async function repairWalIndexHeader(
   files: DatabaseFiles,
   timeoutMs = repairTimeoutMs,
 ): Promise<WalIndexHeader | undefined> {
-  if (!(await waitForLock(files, 'write', timeoutMs, undefined, 'repair'))) return files.walIndex.header();
+  const untilMs = monotonicMs() + timeoutMs;
+  while (!files.tryLock('write', 1, 'repair')) {
+    // Looked at each time: a writer that was only interrupted has mended it, and the lock would be in its next one's way.
+    const settled = files.walIndex.header();
+    if (settled || monotonicMs() >= untilMs) return settled;
+    await sleep(1);
+  }
   try {
     const settled = files.walIndex.header();
     if (settled) return settled;
