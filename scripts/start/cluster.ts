@@ -9,6 +9,8 @@ const repository = join(import.meta.dirname, '..', '..');
 const appDirectory = join(repository, 'examples', 'cities');
 /** Short, so that a takeover can be watched; long enough for a machine that is busy. */
 const leaseTtl = '3s';
+/** Longer than a takeover: the loss of the node that leads refuses nothing that had not begun. */
+const primaryWait = '10s';
 
 /** The variable that only a node has, and each another value of. */
 export const dataDirectoryVariable = 'SKEIN_DATABASE_DIR';
@@ -70,7 +72,9 @@ function commandOf(program: string, node: NodePlan, plan: Omit<Plan, 'notes'>): 
       PATH: [join(repository, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
       HOST: '127.0.0.1',
       [dataDirectoryVariable]: node.dataDirectory,
-      SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(node.appPort),
+      SKEIN_HTTP_LISTEN: `127.0.0.1:${node.appPort}`,
+      SKEIN_HTTP_PRIMARY_WAIT: primaryWait,
+      SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(node.innerPort),
       SKEIN_LEASE_TYPE: 'file',
       SKEIN_LEASE_PATH: plan.leaseDirectory,
       SKEIN_LEASE_TTL: leaseTtl,

@@ -5,7 +5,7 @@ import { type Demo, DemoFailure, logOf, waitUntil } from './demo-wait.ts';
 import type { NodeProcess } from './node-process.ts';
 import { isServing, positionOf } from './node-status.ts';
 import type { NodeView } from './screen.ts';
-import { missingVisits, Visitors } from './visitors.ts';
+import { missingVisits, runningPlans, Visitors } from './visitors.ts';
 
 const visitIntervalMs = 10;
 /** Acknowledged before and after each change, so that there is something to lose. */
@@ -18,7 +18,7 @@ const stepTimeoutMs = 30_000;
  */
 export async function drill(demo: Demo): Promise<void> {
   const ending = new AbortController();
-  const visitors = new Visitors(() => demo.watch.leader()?.plan, true);
+  const visitors = new Visitors(() => runningPlans(demo.cluster), true);
   const visiting = visitors.run(visitIntervalMs, ending.signal);
   try {
     await moreVisits(demo, visitors);

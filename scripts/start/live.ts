@@ -8,7 +8,7 @@ import { isServing } from './node-status.ts';
 import { planLines } from './plan.ts';
 import { type NodeView, screen, statusLine } from './screen.ts';
 import type { Terminal } from './terminal.ts';
-import { Visitors } from './visitors.ts';
+import { runningPlans, Visitors } from './visitors.ts';
 import { ClusterWatch } from './watch.ts';
 
 const pollMs = 250;
@@ -57,7 +57,7 @@ async function showScreen(
   };
   const outlook = new Outlook(cluster, terminal.hasKeys);
   const ending = new AbortController();
-  const visitors = new Visitors(() => (outlook.hasStarted ? watch.leader()?.plan : undefined), false);
+  const visitors = new Visitors(() => (outlook.hasStarted ? runningPlans(cluster) : []), false);
   const visiting = visitors.run(visitIntervalMs, ending.signal);
   let isShown = true;
   terminal.enter(draw, (command) => {

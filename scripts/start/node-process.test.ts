@@ -21,6 +21,7 @@ async function started(t: TestContext, script: string): Promise<NodeProcess> {
       apiUrl: url,
       appPort: port,
       appUrl: url,
+      innerPort: port,
       dataDirectory: join(directory, 'data'),
       logFile,
     },

@@ -8,8 +8,11 @@ export interface NodePlan {
   city: string;
   apiPort: number;
   apiUrl: string;
+  /** Where clients come in: the door in front of the app. */
   appPort: number;
   appUrl: string;
+  /** Where the app itself listens. */
+  innerPort: number;
   /** Holds the database, and what Skein keeps beside it. */
   dataDirectory: string;
   logFile: string;
@@ -31,9 +34,10 @@ const regions = [
 ];
 const firstApiPort = 20_201;
 const firstAppPort = 8081;
+const firstInnerPort = 8181;
 const portsTriedMax = 200;
 
-/** Three nodes under `directory`, each with two ports of its own: the usual ones, or the next free ones. */
+/** Three nodes under `directory`, each with three ports of its own: the usual ones, or the next free ones. */
 export async function planNodes(directory: string): Promise<Plan> {
   const notes: string[] = [];
   const taken = new Set<number>();
@@ -46,7 +50,8 @@ export async function planNodes(directory: string): Promise<Plan> {
   const nodes: NodePlan[] = [];
   for (const [index, { name, city }] of regions.entries()) {
     const apiPort = await choose(firstApiPort + index, `the API of ${name}`);
-    const appPort = await choose(firstAppPort + index, `the app of ${name}`);
+    const appPort = await choose(firstAppPort + index, `the door of ${name}`);
+    const innerPort = await choose(firstInnerPort + index, `the app of ${name}`);
     nodes.push({
       name,
       city,
@@ -54,6 +59,7 @@ export async function planNodes(directory: string): Promise<Plan> {
       apiUrl: `http://127.0.0.1:${apiPort}`,
       appPort,
       appUrl: `http://127.0.0.1:${appPort}`,
+      innerPort,
       dataDirectory: join(directory, name, 'data'),
       logFile: join(directory, name, 'skein.log'),
     });
@@ -61,7 +67,7 @@ export async function planNodes(directory: string): Promise<Plan> {
   return { nodes, leaseDirectory: join(directory, 'lease'), notes };
 }
 
-/** What to print about the plan: where everything is, and two things to try, the write where it works now. */
+/** What to print about the plan: where everything is, and two things to try, the write on a node that does not lead. */
 export function planLines(nodes: readonly NodePlan[], leaderName = nodes[0]?.name): string[] {
   const rows = nodes.map((node) => [node.name, node.appUrl, node.apiUrl, shortPath(node.dataDirectory)]);
   const cells = [['', 'app', 'API', 'data'], ...rows];
@@ -72,14 +78,13 @@ export function planLines(nodes: readonly NodePlan[], leaderName = nodes[0]?.nam
       .join('  ')
       .trimEnd(),
   );
-  const primary = nodes.find(({ name }) => name === leaderName);
   const replica = nodes.find(({ name }) => name !== leaderName);
-  if (!primary || !replica) return lines;
+  if (!replica) return lines;
   const file = shortPath(join(replica.dataDirectory, 'cities.db'));
   return [
     ...lines,
     '',
-    `write  curl -X POST ${primary.appUrl}/places/2147714/visits`,
+    `write  curl -X POST ${replica.appUrl}/places/2147714/visits`,
     `read   sqlite3 ${file} 'SELECT count(*) FROM visits'`,
   ];
 }
