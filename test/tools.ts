@@ -30,6 +30,11 @@ export const testTools = {
     probe: ['etcd', '--version'],
     neededFor: 'leases in a real etcd',
   },
+  chromium: {
+    package: 'chromium',
+    probe: ['chromium', '--version'],
+    neededFor: 'pages in a real browser',
+  },
 } as const satisfies Record<string, TestTool>;
 
 export type TestToolName = keyof typeof testTools;
