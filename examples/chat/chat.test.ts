@@ -154,6 +154,57 @@ test(
   },
 );
 
+test('history is read from the file of the node, the newest part first', options, async (t) => {
+  const regions = await ChatRegions.start(t);
+  const database = new DatabaseSync((await regions.candidates.leader()).path('chat.db'), { timeout: 5_000 });
+  const insert = database.prepare(
+    `INSERT INTO messages (id, person, name, region, text, sent_ms, written_in)
+       VALUES (?, 'somebody', 'Somebody', 'ams', ?, 0, 'ams')`,
+  );
+  const all = Array.from({ length: 130 }, (_, index) => `message ${index + 1}`);
+  for (const text of all) insert.run(text, text);
+  database.close();
+  await regions.waitForTexts(all);
+  const page = regions.page('syd');
+  await page.reload();
+  await regions.waitForTexts(all.slice(30), ['syd']);
+  assert.deepEqual(await regions.texts('syd'), all.slice(30));
+  await page.locator('#earlier').click();
+  await regions.waitForTexts(all, ['syd']);
+  assert.deepEqual(await regions.texts('syd'), all);
+  assert.ok(await page.locator('#earlier').isHidden(), 'there is nothing earlier');
+  assert.deepEqual(regions.errors, []);
+});
+
+test('a message whose acknowledgement is lost is sent again, and written once', options, async (t) => {
+  const regions = await ChatRegions.start(t);
+  let lost = 0;
+  const page = regions.page('syd');
+  await page.routeWebSocket(/socket$/, (near) => {
+    const far = near.connectToServer();
+    far.onMessage((message) => {
+      if (lost < 3 && message.toString().includes('"type":"written"')) {
+        lost += 1;
+        far.close();
+        near.close();
+      } else near.send(message);
+    });
+  });
+  await page.reload();
+  await waitFor('the page to connect', async () => (await regions.state('syd')) === 'connected');
+  const written = ['first', 'second', 'third'];
+  for (const text of written) await regions.write('syd', text);
+  await regions.waitForTexts(written);
+  assert.equal(lost, 3);
+  for (const name of names) assert.deepEqual(await regions.texts(name), written, name);
+  const rows = rowsOf(await regions.candidates.leader());
+  assert.deepEqual(
+    rows.map(({ text }) => text),
+    written,
+  );
+  assert.deepEqual(regions.errors, []);
+});
+
 test('handoffs while all write lose no message, and each is shown once on each page', options, async (t) => {
   const regions = await ChatRegions.start(t);
   let isOver = false;
@@ -214,6 +265,8 @@ test(
       await waiting.waitFor({ state: 'visible', timeout: 5_000 });
       assert.match(await waiting.innerText(), /waits for a node that leads/);
     }
+    // What waits is kept over a reload.
+    await regions.page(others[0] ?? '').reload();
     const all = ['before', ...names.map((name) => `while nobody leads, ${name}`)];
     await regions.waitForTexts(all);
     const tookMs = performance.now() - killedMs;

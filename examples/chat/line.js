@@ -38,13 +38,11 @@ export class Line {
     return this.#samples.at(-1)?.roundTripMs;
   }
 
-  /** The node's clock, by the answer that took least time. */
+  /** The node's clock, by the answer that took least time. A difference that it cannot tell from none is none. */
   get nowMs() {
-    const best = this.#samples.reduce((a, b) => (b.roundTripMs < a.roundTripMs ? b : a), {
-      roundTripMs: 1e9,
-      aheadMs: 0,
-    });
-    return Math.round(Date.now() + best.aheadMs);
+    const [best] = this.#samples.toSorted((a, b) => a.roundTripMs - b.roundTripMs);
+    const isAnother = best && Math.abs(best.aheadMs) > best.roundTripMs / 2 + 1;
+    return Math.round(Date.now() + (isAnother ? best.aheadMs : 0));
   }
 
   /** Other addresses of this chat. */
@@ -84,8 +82,8 @@ export class Line {
     this.#isOpen = true;
     this.#samples = [];
     this.#lastHeardMs = performance.now();
-    this.#beat();
     this.#hooks.heard(welcome);
+    this.#beat();
     this.#hooks.changed();
   }
 

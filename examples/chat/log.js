@@ -2,6 +2,7 @@ import { cityOf, hueOf, initialsOf } from './places.js';
 
 const itemsMax = 500;
 const slowMs = 1_000;
+const nearEndPixels = 80;
 const time = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hour12: false });
 const date = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' });
 
@@ -11,11 +12,21 @@ export class Log {
   #scroll;
   #person;
   #items = new Map();
+  #isAtEnd = true;
 
   constructor(list, scroll, person) {
     this.#list = list;
     this.#scroll = scroll;
     this.#person = person;
+    scroll.addEventListener('scroll', () => {
+      this.#isAtEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < nearEndPixels;
+    });
+    // Who reads at the end stays there; who has scrolled up is left alone.
+    const observer = new ResizeObserver(() => {
+      if (this.#isAtEnd) this.toEnd();
+    });
+    observer.observe(scroll);
+    observer.observe(list);
   }
 
   get isEmpty() {
@@ -35,19 +46,18 @@ export class Log {
 
   /** A message that is here already is not shown again; what it lacked is added. */
   show(message, told) {
-    this.#keepingPlace(() => {
-      let element = this.#items.get(message.id);
-      if (!element) {
-        element = this.#make(message);
-        this.#items.set(message.id, element);
-      }
-      const number = message.number ?? Number(element.dataset.number ?? Number.POSITIVE_INFINITY);
-      if (element.dataset.number !== String(number)) this.#place(element, number);
-      if (message.writtenIn)
-        element.title = `No. ${number}, written in ${cityOf(message.writtenIn)}, ${new Date(message.sentMs).toLocaleString('en')}`;
-      if (told) this.tell(message.id, told);
-      while (this.#list.childElementCount > itemsMax) this.#forget(this.#list.firstElementChild);
-    });
+    let element = this.#items.get(message.id);
+    if (!element) {
+      element = this.#make(message);
+      this.#items.set(message.id, element);
+    }
+    const number = message.number ?? Number(element.dataset.number ?? Number.POSITIVE_INFINITY);
+    if (element.dataset.number !== String(number)) this.#place(element, number);
+    if (message.writtenIn)
+      element.title = `No. ${number}, written in ${cityOf(message.writtenIn)}, ${new Date(message.sentMs).toLocaleString('en')}`;
+    if (told) this.tell(message.id, told);
+    while (this.#isAtEnd && this.#list.childElementCount > itemsMax)
+      this.#forget(this.#list.firstElementChild);
   }
 
   /** `delayMs`: from its author to here, or for an own one until it was acknowledged. `pending`: it is not. */
@@ -62,17 +72,16 @@ export class Log {
 
   /** Something that happened, between the messages before and after it. */
   note(text) {
-    this.#keepingPlace(() => {
-      const element = document.createElement('li');
-      element.className = 'notice';
-      element.append(`${text}, ${time.format(Date.now())}`);
-      this.#place(element, this.lastNumber);
-    });
+    const element = document.createElement('li');
+    element.className = 'notice';
+    element.append(`${text}, ${time.format(Date.now())}`);
+    this.#place(element, this.lastNumber);
   }
 
-  #make({ person, name, region, text, sentMs }) {
+  #make({ id, person, name, region, text, sentMs }) {
     const element = document.createElement('li');
     element.className = person === this.#person ? 'message mine' : 'message';
+    element.dataset.id = id;
     element.dataset.person = person;
     element.style.setProperty('--hue', hueOf(region));
     const part = (tag, className, ...children) => {
@@ -81,7 +90,7 @@ export class Log {
       made.append(...children);
       return made;
     };
-    const author = part('div', 'author', part('b', '', name), ' ', part('span', '', cityOf(region)));
+    const author = part('div', 'author', part('b', '', name), ' ', part('span', 'where', cityOf(region)));
     const isToday = new Date(sentMs).toDateString() === new Date().toDateString();
     const when = `${isToday ? '' : `${date.format(sentMs)} `}${time.format(sentMs)}`;
     const said = part('div', 'said', part('p', 'text', text), part('span', 'told', when));
@@ -108,16 +117,13 @@ export class Log {
   }
 
   #forget(element) {
-    for (const [id, known] of this.#items) if (known === element) this.#items.delete(id);
+    this.#items.delete(element.dataset.id);
     element.remove();
   }
 
-  /** Who reads at the end stays there; who has scrolled up is left alone. */
-  #keepingPlace(change) {
-    const scroll = this.#scroll;
-    const fromEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight;
-    change();
-    if (fromEnd < 80) scroll.scrollTop = scroll.scrollHeight;
+  toEnd() {
+    this.#isAtEnd = true;
+    this.#scroll.scrollTop = this.#scroll.scrollHeight;
   }
 
   /** Adds what was before, and leaves what is being read where it is. */

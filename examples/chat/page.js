@@ -167,7 +167,7 @@ function send() {
   const message = { id: randomId(), text, sentMs: line.nowMs };
   log.show({ ...message, person, name, region }, { pending: true, text: 'sending' });
   $('empty').hidden = true;
-  $('scroll').scrollTop = $('scroll').scrollHeight;
+  log.toEnd();
   outbox.add(message);
 }
 

@@ -35,6 +35,7 @@ export class Room {
   #primary: string | undefined;
   #lastNumber: number;
   #gathering: NodeJS.Timeout | undefined;
+  #toldPresence = '';
 
   constructor(node: string, region: string, messages: Messages, presence: Presence) {
     this.#node = node;
@@ -83,7 +84,10 @@ export class Room {
   #tellPresence(): void {
     this.#gathering ??= setTimeout(() => {
       this.#gathering = undefined;
-      this.#tellAll(this.#presenceNow());
+      const text = JSON.stringify(this.#presenceNow());
+      // Entries that were only renewed are no news.
+      if (text !== this.#toldPresence) this.#sendAll(text);
+      this.#toldPresence = text;
     }, gatherMs);
   }
 
@@ -185,7 +189,10 @@ export class Room {
   }
 
   #tellAll(told: ToPage): void {
-    const text = JSON.stringify(told);
+    this.#sendAll(JSON.stringify(told));
+  }
+
+  #sendAll(text: string): void {
     for (const page of this.#pages) if (page.person !== undefined) send(page, text);
   }
 
