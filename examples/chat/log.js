@@ -18,8 +18,13 @@ export class Log {
     this.#list = list;
     this.#scroll = scroll;
     this.#person = person;
+    let lastTop = 0;
     scroll.addEventListener('scroll', () => {
-      this.#isAtEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < nearEndPixels;
+      const { scrollHeight, scrollTop, clientHeight } = scroll;
+      // What is added below moves the end away too: only who goes up has left it.
+      if (scrollHeight - scrollTop - clientHeight < nearEndPixels) this.#isAtEnd = true;
+      else if (scrollTop < lastTop) this.#isAtEnd = false;
+      lastTop = scrollTop;
     });
     // Who reads at the end stays there; who has scrolled up is left alone.
     const observer = new ResizeObserver(() => {
