@@ -18,7 +18,7 @@ import {
   type SessionPosition,
   setCookieLine,
 } from './session-position.ts';
-import { WriteReceipts, WritesUnderWay } from './write-receipts.ts';
+import { WriteReceipts, WritesUnderWay, wroteHeader } from './write-receipts.ts';
 
 /** Methods that do not change anything, as HTTP has it. */
 const reading = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
@@ -83,9 +83,16 @@ export class Policy implements Router {
 
   #readHere(request: RoutedRequest, hops: number, lines: string, responseLines?: string): Forwarding {
     return this.#toApp(lines, {
-      review: (response) =>
-        this.#replayOf(request, response, hops) ??
-        (responseLines === undefined ? undefined : { lines: responseLines }),
+      review: (response) => {
+        const replay = this.#replayOf(request, response, hops);
+        if (replay) return replay;
+        if (response.fields.get(wroteHeader) !== undefined) {
+          // Where the databases were before is not known: all that is committed now counts as its own.
+          const known = responseLines === undefined ? this.#positionOf(request) : new Map();
+          return this.#receipts.review(request, new Map(), known, this.#onlyDatabase());
+        }
+        return responseLines === undefined ? undefined : { lines: responseLines };
+      },
     });
   }
 
