@@ -147,9 +147,14 @@ for (const { variant, hasDoor } of [
 
     await second.kill();
     const left = candidates.others(second);
+    const held = await Promise.all(
+      left.map(async (node, index) => read(await nodes.ask(node, `/resources/${3 + index}`))),
+    );
     const third = await candidates.settled(left);
-    for (const [index, node] of left.entries())
-      assert.equal(await countedIn(nodes, node, 3 + index), third.name);
+    for (const { id, downloaded_in } of held) {
+      assert.equal(downloaded_in, third.name, 'held until somebody led');
+      assert.equal(await countedIn(nodes, first, id), third.name);
+    }
     for (const node of left) assert.equal(await isWorking(node), node === third);
     for (const node of candidates.nodes)
       assert.ok(node === first || node.lines.every((line) => !/^release/.test(line)), node.tail());

@@ -36,6 +36,7 @@ export class Exchange implements RequestScope {
   #changed: ChangedDatabases | undefined;
   #body: KeptBody | undefined;
   #isRefused = false;
+  #isRefusedBeside = false;
   #hasWritten = false;
 
   constructor(parts: Parts) {
@@ -76,6 +77,19 @@ export class Exchange implements RequestScope {
     this.#hold();
   }
 
+  /** Requests for the same thing often wait for the first of them: what refuses that one fails them all. */
+  refusedBeside(): void {
+    const { isRead, response } = this.#parts;
+    if (!isRead || response.headersSent) return;
+    this.#isRefusedBeside = true;
+    this.#hold();
+  }
+
+  get isOver(): boolean {
+    const { response } = this.#parts;
+    return response.writableEnded || response.destroyed;
+  }
+
   wrote(): void {
     this.#hasWritten = true;
     const { node, isRead, response } = this.#parts;
@@ -97,7 +111,8 @@ export class Exchange implements RequestScope {
   #judge(status: number): Verdict | Promise<Verdict> {
     // What has written cannot be done once more, unless its method says that it can.
     const mayRepeat = this.#parts.isRead || !this.#hasWritten;
-    if (this.#isRefused && mayRepeat && status >= 400 && this.#replay()) return { kind: 'drop' };
+    const isFailed = this.#isRefused ? mayRepeat && status >= 400 : this.#isRefusedBeside && status >= 500;
+    if (isFailed && this.#replay()) return { kind: 'drop' };
     if (this.#changed) return this.#settle(this.#changed);
     return { kind: 'send', headers: [] };
   }
