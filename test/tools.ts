@@ -20,6 +20,11 @@ export const testTools = {
     probe: ['python3', '-c', 'import sqlite3'],
     neededFor: 'writers and readers in another language',
   },
+  flask: {
+    package: 'python3-flask',
+    probe: ['python3', '-c', 'import flask'],
+    neededFor: 'examples/python, an app in another language',
+  },
   'redis-server': {
     package: 'redis-server',
     probe: ['redis-server', '--version'],

@@ -24,7 +24,7 @@ const sourceFolders = [
 ];
 
 const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*$/;
-const namedByOthers = /^([A-Z]+(\.md)?|Dockerfile|Procfile|Gemfile|.*\.(py|rb|ex|exs))$/;
+const namedByOthers = /^([A-Z]+(\.md)?|Dockerfile|Procfile|Gemfile|_journal\.json|.*\.(py|rb|ex|exs))$/;
 const emptyWord = /^(utils?|helpers?|managers?|common|misc)$/;
 
 /** Rules on names and places: kebab-case, no empty words, known folders in `src`, tests beside their source. */

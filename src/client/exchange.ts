@@ -13,6 +13,8 @@ import { inRequestScope, type RequestScope } from './request-scope.ts';
 const cookieSeconds = 300;
 /** What has the write: the level that was asked for, `local` when that took too long, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
+/** Tells the door, which takes a read for one that changes nothing, that it is to be answered as a write. */
+const wroteHeader = 'skein-wrote';
 
 type Parts = {
   readonly request: IncomingMessage;
@@ -34,6 +36,7 @@ export class Exchange implements RequestScope {
   #changed: ChangedDatabases | undefined;
   #body: KeptBody | undefined;
   #isRefused = false;
+  #isRefusedBeside = false;
   #hasWritten = false;
 
   constructor(parts: Parts) {
@@ -74,11 +77,28 @@ export class Exchange implements RequestScope {
     this.#hold();
   }
 
+  /** Requests for the same thing often wait for the first of them: what refuses that one fails them all. */
+  refusedBeside(): void {
+    const { isRead, response } = this.#parts;
+    if (!isRead || response.headersSent) return;
+    this.#isRefusedBeside = true;
+    this.#hold();
+  }
+
+  get isOver(): boolean {
+    const { response } = this.#parts;
+    return response.writableEnded || response.destroyed;
+  }
+
   wrote(): void {
     this.#hasWritten = true;
-    if (this.isByDoor || this.#changed || this.#parts.response.headersSent) return;
+    const { node, isRead, response } = this.#parts;
+    if (this.#changed || response.headersSent) return;
+    if (this.isByDoor) {
+      if (isRead) response.setHeader(wroteHeader, '1');
+      return;
+    }
     // A read that writes: all that is committed now counts as its own.
-    const { node } = this.#parts;
     this.#changed = new ChangedDatabases(node.place.directory, node.positions, true);
     this.#hold();
   }
@@ -89,7 +109,10 @@ export class Exchange implements RequestScope {
 
   /** An app that answers well although it was refused has decided so. */
   #judge(status: number): Verdict | Promise<Verdict> {
-    if (this.#isRefused && !this.#hasWritten && status >= 400 && this.#replay()) return { kind: 'drop' };
+    // What has written cannot be done once more, unless its method says that it can.
+    const mayRepeat = this.#parts.isRead || !this.#hasWritten;
+    const isFailed = this.#isRefused ? mayRepeat && status >= 400 : this.#isRefusedBeside && status >= 500;
+    if (isFailed && this.#replay()) return { kind: 'drop' };
     if (this.#changed) return this.#settle(this.#changed);
     return { kind: 'send', headers: [] };
   }

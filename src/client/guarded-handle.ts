@@ -1,4 +1,4 @@
-import { requestScope } from './request-scope.ts';
+import { requestScope, tellRefused } from './request-scope.ts';
 import type { Role } from './role.ts';
 
 /** What `node:sqlite` and `better-sqlite3` have in common, and what tells them apart. */
@@ -171,7 +171,7 @@ export class GuardedHandle {
         return result;
       } catch (error) {
         const code = sqliteCodeOf(error);
-        if (code === sqliteReadOnly && this.#isReadOnly) requestScope()?.refused();
+        if (code === sqliteReadOnly && this.#isReadOnly) tellRefused();
         if (code !== sqliteBusy || this.#isReadOnly || !mayRepeat()) throw error;
         beganMs ??= performance.now();
         this.#waitForLock(beganMs, error);

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { createServer as createSocketServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import { needRequestScope, tellRefused } from './request-scope.ts';
 import { ask, listen, listenBehind, StandInNode } from './test-support.ts';
 
 /** What a primary's app says, and what it was asked. */
@@ -205,4 +206,36 @@ test('a body that was read before cannot be sent on, which is said', async (t) =
   });
   const { status, body } = await ask(await listen(t, server), { method: 'POST', body: 'x' });
   assert.deepEqual([status, /middleware first/.test(body)], [500, true]);
+});
+
+test('a write that is refused fails the reads that wait for it too, and the primary answers them all', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  needRequestScope();
+  const { promise: allAreHere, resolve: letGo } = Promise.withResolvers<void>();
+  let shared: Promise<void> | undefined;
+  let count = 0;
+  const port = await listenBehind(t, node, async (request, response) => {
+    count += 1;
+    if (count === 3) letGo();
+    shared ??= allAreHere.then(() => {
+      tellRefused();
+      throw new Error('attempt to write a readonly database');
+    });
+    await shared.catch(() => {
+      response.statusCode = request.url === '/well' ? 200 : 500;
+    });
+    response.end('here');
+  });
+  const paths = ['/first', '/second', '/well'];
+  const answers = await Promise.all(paths.map((path) => ask(port, { path })));
+  assert.deepEqual(
+    answers.map(({ status, body }) => [status, body]),
+    [
+      [201, 'there'],
+      [201, 'there'],
+      [200, 'here'],
+    ],
+  );
+  assert.equal(asked.length, 2);
 });

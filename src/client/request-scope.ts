@@ -4,12 +4,19 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export type RequestScope = {
   /** A statement wanted to write, and was refused since this node follows another. */
   refused(): void;
+  /** A statement of another request, or of none, was refused. This one may wait for what that one was doing. */
+  refusedBeside(): void;
   /** A statement that may have written was run. */
   wrote(): void;
+  readonly isOver: boolean;
 };
 
 const storage = new AsyncLocalStorage<RequestScope>();
 let isNeeded = false;
+/** Those that are over are taken out when it has grown to twice what was left the last time. */
+let underWay: RequestScope[] = [];
+const prunedFrom = 64;
+let pruneAt = prunedFrom;
 
 /** Without a guard in the process nobody asks, and requests need not be told apart. */
 export function needRequestScope(): void {
@@ -18,7 +25,20 @@ export function needRequestScope(): void {
 
 /** Runs the rest of a request so that `requestScope` finds its scope, also after an await. */
 export function inRequestScope<Result>(scope: RequestScope, run: () => Result): Result {
-  return isNeeded ? storage.run(scope, run) : run();
+  if (!isNeeded) return run();
+  underWay.push(scope);
+  if (underWay.length >= pruneAt) {
+    underWay = underWay.filter(({ isOver }) => !isOver);
+    pruneAt = Math.max(prunedFrom, underWay.length * 2);
+  }
+  return storage.run(scope, run);
+}
+
+/** A statement was refused: tells the request in which it was, and those that may have been waiting for the same. */
+export function tellRefused(): void {
+  const own = storage.getStore();
+  own?.refused();
+  for (const scope of underWay) if (scope !== own && !scope.isOver) scope.refusedBeside();
 }
 
 /** The request in which this code runs; undefined outside of one. */

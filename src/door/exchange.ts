@@ -38,6 +38,8 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #trailers: Fields | undefined;
   #hasContinued = false;
   #attempts = 0;
+  /** Where the request goes, also when it has to be sent once more. A replay changes it. */
+  #find: () => Route | Promise<Route>;
   #replays = 0;
   #untilMs: number;
   #response: ResponseHead | undefined;
@@ -53,6 +55,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#client = client;
     this.head = head;
     this.#isRequestComplete = !head.hasBody;
+    this.#find = () => client.shared.router.route(this);
     this.#kept = new KeptBody(client.shared.keptBodies);
     this.#untilMs = client.shared.nowMs() + client.shared.limits.retryMs;
   }
@@ -204,7 +207,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   #route(): void {
     this.#attempts += 1;
-    const route = this.#client.shared.router.route(this);
+    const route = this.#find();
     if (route instanceof Promise)
       void route.then((found) => this.#isOver || this.#take(found), this.#refused);
     else this.#take(route);
@@ -288,14 +291,15 @@ export class Exchange implements ResponseSink, RoutedRequest {
   }
 
   #reviewed(review: Review | undefined): void {
-    if (review?.replay) this.#replay(review.replay);
+    if (review?.replay) this.#replay(review.replay, review.find);
     else if (review?.again && this.#kept.isWhole && this.#client.shared.nowMs() < this.#untilMs) {
       if (!this.#isResponseComplete) this.#connection?.abandon();
       this.#again();
     } else this.#sendHead(review ?? {});
   }
 
-  #replay(route: Route): void {
+  #replay(route: Route, find: (() => Route | Promise<Route>) | undefined): void {
+    if (find) this.#find = find;
     if (!this.#isResponseComplete) this.#connection?.abandon();
     this.#replays += 1;
     const isWhole = this.#rewind();

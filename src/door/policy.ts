@@ -18,7 +18,7 @@ import {
   type SessionPosition,
   setCookieLine,
 } from './session-position.ts';
-import { WriteReceipts, WritesUnderWay } from './write-receipts.ts';
+import { WriteReceipts, WritesUnderWay, wroteHeader } from './write-receipts.ts';
 
 /** Methods that do not change anything, as HTTP has it. */
 const reading = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
@@ -26,6 +26,8 @@ const healthPaths = new Set(['/skein/health', '/litefs/health']);
 const hopsMax = 10;
 const heldMax = 2_000;
 const heldPollMs = 5;
+/** An app that takes its node for a replica although it leads hears of that in a moment. */
+const appPauseMs = 50;
 
 /** Decides where each request goes: reads to the app of this node, writes to the primary's. */
 export class Policy implements Router {
@@ -83,9 +85,16 @@ export class Policy implements Router {
 
   #readHere(request: RoutedRequest, hops: number, lines: string, responseLines?: string): Forwarding {
     return this.#toApp(lines, {
-      review: (response) =>
-        this.#replayOf(request, response, hops) ??
-        (responseLines === undefined ? undefined : { lines: responseLines }),
+      review: (response) => {
+        const replay = this.#replayOf(request, response, hops);
+        if (replay) return replay;
+        if (response.fields.get(wroteHeader) !== undefined) {
+          // Where the databases were before is not known: all that is committed now counts as its own.
+          const known = responseLines === undefined ? this.#positionOf(request) : new Map();
+          return this.#receipts.review(request, new Map(), known, this.#onlyDatabase());
+        }
+        return responseLines === undefined ? undefined : { lines: responseLines };
+      },
     });
   }
 
@@ -183,7 +192,11 @@ export class Policy implements Router {
     );
     const primary = this.#node.primary();
     const isPrimarys = order.toPrimary || (order.instance !== undefined && order.instance === primary?.node);
-    if (isPrimarys) return { replay: await this.#write(request, hops, source) };
+    if (isPrimarys) {
+      if (this.#node.canWrite()) await sleep(appPauseMs, request.signal);
+      const find = () => this.#write(request, hops, source);
+      return { replay: await find(), find };
+    }
     const isOwn = order.instance === this.#node.name || order.regions.includes(this.#node.region);
     if (isOwn && !order.elsewhere) return { replay: this.#readHere(request, hops, source) };
     const peers = (await this.#node.peers()).filter(({ node }) => node !== this.#node.name);

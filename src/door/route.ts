@@ -30,6 +30,8 @@ export type Review = {
   readonly again?: boolean;
   /** The response is dropped, and the request goes there instead. */
   readonly replay?: Route;
+  /** With `replay`: finds out again where that is, when it could not be reached. Without it, the request begins anew. */
+  readonly find?: () => Route | Promise<Route>;
   /** Names in lower case. */
   readonly drops?: ReadonlySet<string>;
   readonly lines?: string;

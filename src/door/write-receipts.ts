@@ -13,6 +13,9 @@ import {
   setCookieLine,
 } from './session-position.ts';
 
+/** With what an app says that a read has written, which the door cannot see. */
+export const wroteHeader = 'skein-wrote';
+
 /** What the client of a write is told: that it is as durable as it is to be, and the position that has it. */
 export class WriteReceipts {
   readonly #node: DoorNode;
@@ -40,7 +43,7 @@ export class WriteReceipts {
     const replication = this.#node.replication();
     if (!replication) return undefined;
     const written = await writtenSince(replication, before);
-    if (written.size === 0) return undefined;
+    if (written.size === 0) return { drops: wroteField };
     const durability = await this.#settle(replication, written, request.signal);
     const position = new Map(known);
     for (const [name, { txid }] of written) {
@@ -50,7 +53,7 @@ export class WriteReceipts {
       position.set(name, txid);
     }
     const lines = `skein-durability: ${durability}\r\n`;
-    if (position.size === 0) return { lines };
+    if (position.size === 0) return { drops: wroteField, lines };
     const value = formatSessionPosition(position, only);
     return {
       drops: positionFields,
@@ -75,7 +78,8 @@ export class WriteReceipts {
   }
 }
 
-const positionFields: ReadonlySet<string> = new Set([positionHeader, 'skein-durability']);
+const wroteField: ReadonlySet<string> = new Set([wroteHeader]);
+const positionFields: ReadonlySet<string> = new Set([positionHeader, 'skein-durability', wroteHeader]);
 
 function isHeld(
   replication: Replication,
