@@ -1,4 +1,5 @@
 import { monotonicMs } from '../base/clock.ts';
+import { isDisabled } from '../base/failpoint.ts';
 import type { Config } from '../config/config.ts';
 import type { Position } from '../ltx/position.ts';
 import type { Replication } from '../node/replication.ts';
@@ -65,7 +66,7 @@ export class WriteReceipts {
     signal: AbortSignal,
   ): Promise<string> {
     const wanted = this.#http.durability ?? (hasCandidate(replication) ? 'replica' : 'local');
-    if (wanted === 'local') return 'local';
+    if (wanted === 'local' || isDisabled('durable-response')) return String(wanted);
     const isDurable = () =>
       [...written].every(([name, position]) => isHeld(replication, name, position, wanted));
     if (await waitForProgress(replication, isDurable, this.#http.durabilityWaitMs, signal))
