@@ -7,12 +7,7 @@ import type { DoorFigures } from './door-figures.ts';
 import type { DoorNode } from './door-node.ts';
 import { waitForProgress } from './position-wait.ts';
 import type { Review, RoutedRequest } from './route.ts';
-import {
-  formatSessionPosition,
-  positionHeader,
-  type SessionPosition,
-  setCookieLine,
-} from './session-position.ts';
+import { formatSession, positionHeader, type Session, setCookieLine } from './session-position.ts';
 
 /** What the client of a write is told: that it is as durable as it is to be, and the position that has it. */
 export class WriteReceipts {
@@ -35,15 +30,16 @@ export class WriteReceipts {
   async review(
     request: RoutedRequest,
     before: ReadonlyMap<string, Position>,
-    known: SessionPosition,
+    known: Session,
     only: string | undefined,
   ): Promise<Review | undefined> {
     const replication = this.#node.replication();
     if (!replication) return undefined;
     const written = await writtenSince(replication, before);
     if (written.size === 0) return undefined;
+    const epoch = Math.max(known.epoch, this.#node.chainEpoch());
     const durability = await this.#settle(replication, written, request.signal);
-    const position = new Map(known);
+    const position = new Map(known.position);
     for (const [name, { txid }] of written) {
       if (only !== undefined && name !== only) continue;
       // The newest last: they are kept when there are too many.
@@ -52,7 +48,7 @@ export class WriteReceipts {
     }
     const lines = `skein-durability: ${durability}\r\n`;
     if (position.size === 0) return { lines };
-    const value = formatSessionPosition(position, only);
+    const value = formatSession({ epoch, position }, only);
     return {
       drops: positionFields,
       lines: `${lines}${positionHeader}: ${value}\r\n${setCookieLine(value, request.isSecure)}`,

@@ -173,6 +173,7 @@ export class Node {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
+      () => this.#roles?.retire(),
       () => this.#waysIn.door?.drain(),
       // Functions that run on the primary end before their processes; calls that follow are held where they come from.
       () => this.#waysIn.bus.leave(),

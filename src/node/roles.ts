@@ -69,6 +69,7 @@ export class Roles implements LeadershipHandlers {
   #isHandingOff = false;
   /** Nothing that the machine may have lost when it went down counts any more: this node has all of a later chain. */
   #isWholeAgain = false;
+  #isRetiring = false;
   readonly #stopping = new AbortController();
 
   constructor(parts: RolesParts) {
@@ -77,6 +78,11 @@ export class Roles implements LeadershipHandlers {
 
   get replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#replication;
+  }
+
+  /** Of the last leader whose chain all databases here were seen to follow, this node itself perhaps; 0 for none. */
+  get chainEpoch(): number {
+    return this.#parts.lineage.lineage.epoch;
   }
 
   get isFenced(): boolean {
@@ -123,7 +129,7 @@ export class Roles implements LeadershipHandlers {
     const isWhole = !directory.machineWentDown || this.#isWholeAgain;
     return {
       ...holder,
-      candidate,
+      candidate: candidate && !this.#isRetiring,
       isInPrimaryRegion,
       isWhole,
       epoch,
@@ -319,6 +325,14 @@ export class Roles implements LeadershipHandlers {
         this.#startAsPrimary();
       }
     }
+  }
+
+  /**
+   * This node is about to stop: it does not come to lead any more. Where all nodes stop at once, the last of them would else
+   * lead alone for a moment, and nobody could lead without it.
+   */
+  retire(): void {
+    this.#isRetiring = true;
   }
 
   /**
