@@ -173,7 +173,6 @@ export class Node {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const steps: (() => Promise<void> | void)[] = [
-      () => this.#roles?.retire(),
       () => this.#waysIn.door?.drain(),
       // Functions that run on the primary end before their processes; calls that follow are held where they come from.
       () => this.#waysIn.bus.leave(),
@@ -259,6 +258,7 @@ export class Node {
       changed: (role, hasHandedOver) => this.#changedTo(role, hasHandedOver),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
+      isStopping: () => this.#stopping.signal.aborted,
       waitsForSync: this.#config.litefs?.skipSync !== true,
       writesSettled: (timeoutMs) => this.#waysIn.door?.writesSettled(timeoutMs) ?? Promise.resolve(),
       processes: (role) => this.#setRole(role),

@@ -50,6 +50,8 @@ export type RolesParts = {
   writesSettled(timeoutMs: number): Promise<void>;
   /** The app's processes run as the role asks. */
   started(): void;
+  /** It does not come to lead any more: the last of all nodes that stop would lead alone, and be waited for. */
+  isStopping(): boolean;
   /** Has the app's processes run as the role asks; stopped ones are gone then. */
   processes(role: SupervisorRole): Promise<void>;
   /** SIGKILL, at once: to those that run on the primary only, or to all. */
@@ -69,7 +71,6 @@ export class Roles implements LeadershipHandlers {
   #isHandingOff = false;
   /** Nothing that the machine may have lost when it went down counts any more: this node has all of a later chain. */
   #isWholeAgain = false;
-  #isRetiring = false;
   readonly #stopping = new AbortController();
 
   constructor(parts: RolesParts) {
@@ -78,11 +79,6 @@ export class Roles implements LeadershipHandlers {
 
   get replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#replication;
-  }
-
-  /** Of the last leader whose chain all databases here were seen to follow, this node itself perhaps; 0 for none. */
-  get chainEpoch(): number {
-    return this.#parts.lineage.lineage.epoch;
   }
 
   get isFenced(): boolean {
@@ -123,13 +119,13 @@ export class Roles implements LeadershipHandlers {
   }
 
   member(): Member {
-    const { holder, candidate, isInPrimaryRegion, lineage, directory } = this.#parts;
+    const { holder, isStopping, isInPrimaryRegion, lineage, directory } = this.#parts;
     const positions = [...this.#positions()].map(([name, at]) => [name, formatPosition(at)] as const);
     const { epoch } = lineage.lineage;
     const isWhole = !directory.machineWentDown || this.#isWholeAgain;
     return {
       ...holder,
-      candidate: candidate && !this.#isRetiring,
+      candidate: this.#parts.candidate && !isStopping(),
       isInPrimaryRegion,
       isWhole,
       epoch,
@@ -325,14 +321,6 @@ export class Roles implements LeadershipHandlers {
         this.#startAsPrimary();
       }
     }
-  }
-
-  /**
-   * This node is about to stop: it does not come to lead any more. Where all nodes stop at once, the last of them would else
-   * lead alone for a moment, and nobody could lead without it.
-   */
-  retire(): void {
-    this.#isRetiring = true;
   }
 
   /**
