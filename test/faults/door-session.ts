@@ -77,10 +77,13 @@ export class DoorSession {
     if (!read) return false;
     this.#history.readsByDoor += 1;
     const [ownValue, lastValue] = read.known;
-    if (own && ownValue !== own.value)
+    if (own && ownValue !== own.value) {
+      // Once: there is room for a few such lines only.
+      this.#own = undefined;
       this.#history.wrong(
         `${this.#name} has written ${own.value} (id ${own.id}), which was confirmed, and sees only rows up to id ${read.id} through the door of ${node.name}, where it sent ${sent || 'nothing'}${answer.cookie === '' ? ' and was told to forget it' : ''}`,
       );
+    }
     if (last && read.pid === last.pid && lastValue !== last.value)
       this.#history.abandoned.push({
         session: this.#name,
