@@ -79,22 +79,40 @@ test('a WebSocket on a path of writes is one with the primary', async (t) => {
   assert.equal(await client.rest(), 'last');
 });
 
-const rounds = Number(process.env.SKEIN_TEST_HANDOFFS ?? 6);
+const rounds = Number(process.env.SKEIN_TEST_HANDOFFS ?? 50);
 
-test('a handoff under load refuses nothing', async (t) => {
+test(`${rounds} handoffs under load refuse nothing, and each client finds its writes everywhere`, async (t) => {
   const doors = await DoorNodes.start(t);
   let isOver = false;
   const refused: string[] = [];
   const written = new Set<string>();
-  const writers = doors.candidates.nodes.flatMap((node) =>
+  const answered = async (what: string, asked: Promise<Response>, status: number) => {
+    try {
+      const response = await asked;
+      const text = await response.text();
+      if (response.status === status) return { response, text };
+      refused.push(`${what}: ${response.status} ${text}`);
+    } catch (error) {
+      refused.push(`${what}: ${error}`);
+    }
+    return undefined;
+  };
+  const { nodes } = doors.candidates;
+  const clients = nodes.flatMap((node, index) =>
     [1, 2, 3].map(async (number) => {
       for (let count = 1; !isOver; count += 1) {
         const note = `${node.name}-${number}-${count}`;
-        const response = await doors.post(node, '/notes', note).catch((error: unknown) => String(error));
-        if (typeof response === 'string') refused.push(response);
-        else if (response.status === 201) written.add(note);
-        else refused.push(`${response.status} ${await response.text()}`);
-        if (typeof response !== 'string') await response.text().catch(() => undefined);
+        const post = await answered(`POST ${note}`, doors.post(node, '/notes', note), 201);
+        if (!post) continue;
+        written.add(note);
+        const other = nodes[(index + count) % nodes.length];
+        const position = { 'skein-position': post.response.headers.get('skein-position') ?? '' };
+        const get = await answered(
+          `GET after ${note}`,
+          doors.get(other, `/note?text=${note}`, position),
+          200,
+        );
+        if (get && !get.text.includes(`"${note}"`)) refused.push(`${other.name} lacks ${note}: ${get.text}`);
       }
     }),
   );
@@ -107,7 +125,7 @@ test('a handoff under load refuses nothing', async (t) => {
     leader = await doors.candidates.settled();
   }
   isOver = true;
-  await Promise.all(writers);
+  await Promise.all(clients);
   assert.deepEqual(refused, []);
   await doors.candidates.waitInStep();
   const { notes = [] } = await json(await doors.get(leader, '/notes'));

@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { platformByteLocks, shmLock } from '../src/sqlite/byte-locks.ts';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { EtcdServer } from './support/etcd-server.ts';
+import { createLedger } from './support/ledger.ts';
 import { RedisServer } from './support/redis-server.ts';
 import { SqlConnection } from './support/sql-connection.ts';
 import {
@@ -284,6 +285,29 @@ test('an empty node that is started first after all were stopped does not lead',
   assert.notEqual(await candidates.leader(), third);
   await assertInStep(candidates);
   assert.equal(await sqlite3(third.path('app.db'), 'SELECT value FROM entry'), 'acknowledged');
+});
+
+test('where all nodes stop at once, none that is stopping comes to lead', { skip }, async (t) => {
+  // What a node does that is slower to stop than the primary.
+  const slow = `[processes]\napp = "trap '' INT TERM; sleep 3"\n`;
+  const candidates = await TestCandidates.create(t, { count: 2, nodes: { ord: { toml: slow } } });
+  const [ams, ord] = candidates.nodes;
+  await ams.start();
+  await candidates.leader([ams]);
+  createLedger(ams.path('app.db'));
+  await ord.start();
+  await candidates.waitInStep();
+  await ord.line(/process started/);
+  const ordStops = ord.stop();
+  await ord.line(/the node is stopping/);
+  await ams.stop();
+  await ordStops;
+  assert.deepEqual(
+    ord.lines.filter((line) => line.includes('this node leads')),
+    [],
+  );
+  await ams.start();
+  await candidates.leader([ams]);
 });
 
 test('all nodes killed at once come back with all that was acknowledged', { skip }, async (t) => {

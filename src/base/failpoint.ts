@@ -12,7 +12,7 @@ export function failpoint(name: string): void {
 }
 
 /** A rule without which data can be lost, so that a test can show that it would be noticed. */
-export type Rule = 'safe-position' | 'fencing' | 'chain-check';
+export type Rule = 'safe-position' | 'fencing' | 'chain-check' | 'durable-response';
 
 const disabled = new Set((process.env.SKEIN_TEST_DISABLE ?? '').split(','));
 

@@ -9,6 +9,8 @@ const databasesMax = 16;
 const textLengthMax = 4_096;
 const singlePattern = /^[0-9a-f]{16}$/i;
 const pairPattern = /([^:,;\s]{1,600}):([0-9a-f]{16})(?:\.|$)/giy;
+/** The epoch that a door tells behind a position. */
+const epochPattern = /-\d{1,15}$/;
 const cookiePattern = /(?:^|;)\s*__txid="?([^;"\s]*)/;
 
 /**
@@ -26,14 +28,17 @@ export function formatTxids(txids: Txids, names: readonly string[]): string | un
 /** Undefined for what is not of the form, and for one without a name where there is not just one database. */
 export function parseTxids(text: string, names: readonly string[]): Txids | undefined {
   if (text.length > textLengthMax) return undefined;
-  if (singlePattern.test(text)) {
+  const plain = text.replace(epochPattern, '');
+  if (singlePattern.test(plain)) {
     const [name, ...others] = names;
-    return name === undefined || others.length > 0 ? undefined : new Map([[name, Number.parseInt(text, 16)]]);
+    return name === undefined || others.length > 0
+      ? undefined
+      : new Map([[name, Number.parseInt(plain, 16)]]);
   }
   const txids = new Map<string, number>();
   pairPattern.lastIndex = 0;
-  while (pairPattern.lastIndex < text.length) {
-    const [, name, hex] = pairPattern.exec(text) ?? [];
+  while (pairPattern.lastIndex < plain.length) {
+    const [, name, hex] = pairPattern.exec(plain) ?? [];
     const decoded = name === undefined ? undefined : decodeName(name);
     if (decoded === undefined || hex === undefined || txids.size === databasesMax) return undefined;
     txids.set(decoded, Number.parseInt(hex, 16));

@@ -13,6 +13,8 @@ export type DoorNode = {
   readonly appToken: string;
   /** Undefined while the node starts. */
   replication(): Replication | undefined;
+  /** Of the last primary whose chain all databases here follow, this node itself perhaps; 0 for none. */
+  chainEpoch(): number;
   /** Whether the app may write here now. */
   canWrite(): boolean;
   /** Undefined while nobody is known to lead. */

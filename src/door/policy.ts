@@ -12,10 +12,11 @@ import { type ReplayOrder, replayOrderOf, replaySourceLine } from './replay-orde
 import type { ResponseHead } from './response-head.ts';
 import type { Answer, Forwarding, Review, Route, RoutedRequest, Router } from './route.ts';
 import {
-  parseSessionPosition,
+  formatSession,
+  parseSession,
   positionCookieOf,
   positionHeader,
-  type SessionPosition,
+  type Session,
   setCookieLine,
 } from './session-position.ts';
 import { WriteReceipts, WritesUnderWay, wroteHeader } from './write-receipts.ts';
@@ -68,16 +69,19 @@ export class Policy implements Router {
   }
 
   #read(request: RoutedRequest): Route | Promise<Route> {
-    const position = this.#positionOf(request);
-    if (position.size === 0 || this.#gate.isOpen(position)) return this.#readHere(request, 0, '');
-    return this.#readLater(request, position);
+    const session = this.#sessionOf(request);
+    if (session.position.size === 0 || this.#gate.isOpen(session)) return this.#readHere(request, 0, '');
+    return this.#readLater(request, session);
   }
 
-  async #readLater(request: RoutedRequest, position: SessionPosition): Promise<Route> {
-    const result = await this.#gate.pass(position, request.signal);
-    if (result === 'open') return this.#readHere(request, 0, '');
-    // The position does not exist any more: what it stood for is lost, and the client is to forget it.
-    if (result === 'gone') return this.#readHere(request, 0, '', setCookieLine('', request.isSecure));
+  async #readLater(request: RoutedRequest, session: Session): Promise<Route> {
+    const found = await this.#gate.pass(session, request.signal);
+    if (found === session) return this.#readHere(request, 0, '');
+    // Some of it does not exist any more: what that stood for is lost, and the client is to go on from what there is.
+    if (found) {
+      const value = formatSession(found, this.#onlyDatabase());
+      return this.#readHere(request, 0, '', setCookieLine(value, request.isSecure));
+    }
     const { readWaitMs } = this.#http;
     const body = `This node does not have what you have written last, after ${readWaitMs} ms. Try again.\n`;
     return { kind: 'answer', status: 504, lines: 'Retry-After: 1\r\n', body };
@@ -90,7 +94,7 @@ export class Policy implements Router {
         if (replay) return replay;
         if (response.fields.get(wroteHeader) !== undefined) {
           // Where the databases were before is not known: all that is committed now counts as its own.
-          const known = responseLines === undefined ? this.#positionOf(request) : new Map();
+          const known = responseLines === undefined ? this.#sessionOf(request) : nothingKnown;
           return this.#receipts.review(request, new Map(), known, this.#onlyDatabase());
         }
         return responseLines === undefined ? undefined : { lines: responseLines };
@@ -148,7 +152,7 @@ export class Policy implements Router {
       sending: () => this.writes.begin(),
       review: (response) =>
         this.#replayOf(request, response, hops) ??
-        this.#receipts.review(request, before, this.#positionOf(request), only),
+        this.#receipts.review(request, before, this.#sessionOf(request), only),
     });
   }
 
@@ -159,10 +163,10 @@ export class Policy implements Router {
   }
 
   /** What the client knows to be written. */
-  #positionOf({ head }: RoutedRequest): SessionPosition {
+  #sessionOf({ head }: RoutedRequest): Session {
     const { fields } = head;
     const text = fields.get(positionHeader) ?? positionCookieOf(fields.get('cookie'));
-    return text === undefined ? new Map() : parseSessionPosition(text, this.#onlyDatabase());
+    return text === undefined ? nothingKnown : parseSession(text, this.#onlyDatabase());
   }
 
   /** The database whose position is told without its name. */
@@ -219,6 +223,8 @@ export class Policy implements Router {
     };
   }
 }
+
+const nothingKnown: Session = { epoch: 0, position: new Map() };
 
 const stopping: Answer = {
   kind: 'answer',

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
+  formatSession,
   formatSessionPosition,
+  parseSession,
   parseSessionPosition,
   positionCookieOf,
   setCookieLine,
@@ -13,6 +15,18 @@ test('with one database the value is its TXID, as LiteFS has it', () => {
   assert.deepEqual([...position], [['app.db', 42]]);
   assert.equal(formatSessionPosition(position, 'app.db'), '000000000000002a');
   assert.equal(parseSessionPosition('000000000000002a', undefined).size, 0, 'of which one is not said');
+});
+
+test('from the second primary on, the value says of which epoch it is', () => {
+  const position = new Map([['app.db', 42]]);
+  assert.equal(formatSession({ epoch: 1, position }, 'app.db'), '000000000000002a');
+  assert.equal(formatSession({ epoch: 7, position }, 'app.db'), '000000000000002a-7');
+  assert.equal(formatSession({ epoch: 7, position }, undefined), 'app%2Edb:000000000000002a-7');
+  assert.equal(formatSession({ epoch: 7, position: new Map() }, undefined), '');
+  for (const only of ['app.db', undefined])
+    assert.deepEqual(parseSession(formatSession({ epoch: 7, position }, only), only), { epoch: 7, position });
+  assert.deepEqual(parseSession('000000000000002a', 'app.db'), { epoch: 0, position });
+  assert.equal(parseSession('x-7', 'app.db').position.size, 0);
 });
 
 test('whatever databases are called, what is written is read as the same', () => {

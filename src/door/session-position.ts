@@ -6,10 +6,29 @@ export const positionHeader = 'skein-position';
 const cookieSeconds = 300;
 const databasesMax = 16;
 const bytesMax = 4_096;
+const withEpoch = /^(.*[0-9a-f]{16})-(\d{1,15})$/i;
 const hex = /^[0-9a-f]{16}$/i;
 
 /** By database, the transactions that a client knows to be there. */
 export type SessionPosition = ReadonlyMap<string, number>;
+
+/**
+ * What a client knows to be there, and in which epoch that was: an earlier primary may have other transactions under the same
+ * numbers, which it alone holds. Epoch 0 for any.
+ */
+export type Session = { readonly epoch: number; readonly position: SessionPosition };
+
+/** Reads a position with `-<epoch>` behind it, or without. */
+export function parseSession(text: string, only: string | undefined): Session {
+  const [, plain = text, epoch = '0'] = withEpoch.exec(text) ?? [];
+  return { epoch: Number(epoch), position: parseSessionPosition(plain, only) };
+}
+
+/** Under the first primary there is nothing to tell apart, and the text is the position alone. */
+export function formatSession({ epoch, position }: Session, only: string | undefined): string {
+  const text = formatSessionPosition(position, only);
+  return epoch > 1 && text !== '' ? `${text}-${epoch}` : text;
+}
 
 /**
  * Reads `<16 hex>` of the `only` database, or `<name>:<16 hex>` of several with dots between them. What cannot be read, or is

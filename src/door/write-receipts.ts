@@ -1,4 +1,5 @@
 import { monotonicMs } from '../base/clock.ts';
+import { isDisabled } from '../base/failpoint.ts';
 import type { Config } from '../config/config.ts';
 import type { Position } from '../ltx/position.ts';
 import type { Replication } from '../node/replication.ts';
@@ -6,12 +7,7 @@ import type { DoorFigures } from './door-figures.ts';
 import type { DoorNode } from './door-node.ts';
 import { waitForProgress } from './position-wait.ts';
 import type { Review, RoutedRequest } from './route.ts';
-import {
-  formatSessionPosition,
-  positionHeader,
-  type SessionPosition,
-  setCookieLine,
-} from './session-position.ts';
+import { formatSession, positionHeader, type Session, setCookieLine } from './session-position.ts';
 
 /** With what an app says that a read has written, which the door cannot see. */
 export const wroteHeader = 'skein-wrote';
@@ -37,15 +33,16 @@ export class WriteReceipts {
   async review(
     request: RoutedRequest,
     before: ReadonlyMap<string, Position>,
-    known: SessionPosition,
+    known: Session,
     only: string | undefined,
   ): Promise<Review | undefined> {
     const replication = this.#node.replication();
     if (!replication) return undefined;
     const written = await writtenSince(replication, before);
     if (written.size === 0) return { drops: wroteField };
+    const epoch = Math.max(known.epoch, this.#node.chainEpoch());
     const durability = await this.#settle(replication, written, request.signal);
-    const position = new Map(known);
+    const position = new Map(known.position);
     for (const [name, { txid }] of written) {
       if (only !== undefined && name !== only) continue;
       // The newest last: they are kept when there are too many.
@@ -54,7 +51,7 @@ export class WriteReceipts {
     }
     const lines = `skein-durability: ${durability}\r\n`;
     if (position.size === 0) return { drops: wroteField, lines };
-    const value = formatSessionPosition(position, only);
+    const value = formatSession({ epoch, position }, only);
     return {
       drops: positionFields,
       lines: `${lines}${positionHeader}: ${value}\r\n${setCookieLine(value, request.isSecure)}`,
@@ -68,7 +65,7 @@ export class WriteReceipts {
     signal: AbortSignal,
   ): Promise<string> {
     const wanted = this.#http.durability ?? (hasCandidate(replication) ? 'replica' : 'local');
-    if (wanted === 'local') return 'local';
+    if (wanted === 'local' || isDisabled('durable-response')) return String(wanted);
     const isDurable = () =>
       [...written].every(([name, position]) => isHeld(replication, name, position, wanted));
     if (await waitForProgress(replication, isDurable, this.#http.durabilityWaitMs, signal))

@@ -19,7 +19,7 @@ export type Candidacy = {
  * argument that no node which may lacks anything that was acknowledged at `replica` durability.
  */
 export function obstacleTo(self: Candidacy, record: LeaseRecord | undefined): string | undefined {
-  if (!self.candidate) return 'is no candidate ([node] candidate)';
+  if (!self.candidate) return 'is no candidate ([node] candidate), or is being stopped';
   if (!record || isDisabled('safe-position')) return undefined;
   const behind = databaseBehind(self, record.safe.epoch, record.safe.positions);
   if (behind !== undefined) return `lacks acknowledged transactions of ${behind}`;

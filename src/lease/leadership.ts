@@ -78,6 +78,11 @@ export class Leadership {
     return Math.max(this.#record?.epoch ?? 0, this.#lineage.lineage.epoch);
   }
 
+  /** Of the last leader whose chain all databases here were seen to follow, this node itself perhaps; 0 for none. */
+  get chainEpoch(): number {
+    return this.#lineage.lineage.epoch;
+  }
+
   report(): LeadershipReport {
     const record = this.#record;
     return {

@@ -258,6 +258,7 @@ export class Node {
       changed: (role, hasHandedOver) => this.#changedTo(role, hasHandedOver),
       release: () => this.#release(),
       started: () => this.#processesStarted.resolve(),
+      isStopping: () => this.#stopping.signal.aborted,
       waitsForSync: this.#config.litefs?.skipSync !== true,
       writesSettled: (timeoutMs) => this.#waysIn.door?.writesSettled(timeoutMs) ?? Promise.resolve(),
       processes: (role) => this.#setRole(role),

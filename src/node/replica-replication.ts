@@ -310,6 +310,8 @@ export class ReplicaReplication implements Replication {
     const wasInStep = this.#inStepAtMs !== undefined;
     this.#inStepAtMs = monotonicMs();
     if (this.#primary) this.#handlers.inStep(this.#primary.epoch);
+    // What has waited for this primary's chain may be there by now.
+    this.#progressed();
     if (wasInStep) return;
     try {
       writeFileSync(this.#syncedMark, '');

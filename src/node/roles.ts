@@ -50,6 +50,8 @@ export type RolesParts = {
   writesSettled(timeoutMs: number): Promise<void>;
   /** The app's processes run as the role asks. */
   started(): void;
+  /** It does not come to lead any more: the last of all nodes that stop would lead alone, and be waited for. */
+  isStopping(): boolean;
   /** Has the app's processes run as the role asks; stopped ones are gone then. */
   processes(role: SupervisorRole): Promise<void>;
   /** SIGKILL, at once: to those that run on the primary only, or to all. */
@@ -117,13 +119,13 @@ export class Roles implements LeadershipHandlers {
   }
 
   member(): Member {
-    const { holder, candidate, isInPrimaryRegion, lineage, directory } = this.#parts;
+    const { holder, isStopping, isInPrimaryRegion, lineage, directory } = this.#parts;
     const positions = [...this.#positions()].map(([name, at]) => [name, formatPosition(at)] as const);
     const { epoch } = lineage.lineage;
     const isWhole = !directory.machineWentDown || this.#isWholeAgain;
     return {
       ...holder,
-      candidate,
+      candidate: this.#parts.candidate && !isStopping(),
       isInPrimaryRegion,
       isWhole,
       epoch,

@@ -80,6 +80,7 @@ export class WaysIn {
       secret: node.secret,
       appToken,
       replication: () => this.#replication,
+      chainEpoch: () => leadership()?.chainEpoch ?? 0,
       canWrite: () =>
         this.#replication?.role === 'primary' &&
         roles()?.isFenced === false &&

@@ -11,6 +11,9 @@ export type Commit = {
   readonly acknowledgedSinceMs: number | undefined;
 };
 
+/** A write that a door has answered as one that is at another candidate. */
+export type Confirmed = { readonly door: string; readonly atMs: number };
+
 /** What a session saw last, and was later told to be no more. */
 export type Abandoned = { readonly session: string; readonly value: string; readonly why: string };
 
@@ -23,6 +26,10 @@ const wrongsMax = 20;
 /** What all clients of a run have seen. */
 export class History {
   readonly acknowledged = new Map<string, Commit>();
+  /** By value. */
+  readonly confirmedByDoor = new Map<string, Confirmed>();
+  /** Values of which a door has said that they were not written. */
+  readonly refusedByDoor = new Set<string>();
   readonly commits: Commit[] = [];
   readonly abandoned: Abandoned[] = [];
   /** What must not be, in words. */
@@ -30,10 +37,17 @@ export class History {
   readonly #frozen: Interval[] = [];
   written = 0;
   reads = 0;
+  writtenByDoor = 0;
+  readsByDoor = 0;
 
   committed(commit: Commit): void {
     this.commits.push(commit);
     if (commit.acknowledgedSinceMs !== undefined) this.acknowledged.set(commit.value, commit);
+  }
+
+  /** Whether it may never be missing from now on. */
+  isPromised(value: string): boolean {
+    return this.acknowledged.has(value) || this.confirmedByDoor.has(value);
   }
 
   wrong(what: string): void {
@@ -52,7 +66,7 @@ export class History {
   /** Adds what is only seen when all is known: two that led at once, and what was acknowledged and then taken back. */
   conclude(): void {
     for (const { session, value, why } of this.abandoned) {
-      if (this.acknowledged.has(value))
+      if (this.isPromised(value))
         this.wrong(`${session} saw ${value}, which was acknowledged, and then not any more: ${why}`);
     }
     this.#checkNodesOfEpochs();

@@ -5,6 +5,8 @@ import { assertInStep, sqlite3 } from '../support/checks.ts';
 import { SeededNumbers } from '../support/random.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { Disasters } from './disasters.ts';
+import { DoorSession } from './door-session.ts';
+import { DoorWriter } from './door-writer.ts';
 import { Faults } from './faults.ts';
 import { History, nowMs } from './history.ts';
 import { type Plan, planOf, type Round } from './plan.ts';
@@ -16,6 +18,7 @@ import { Writer } from './writer.ts';
 const writePauseMs = 15;
 const writersOfNode = 2;
 const sessions = 3;
+const doorSessions = 3;
 
 export type FaultRunOptions = {
   readonly seed: number;
@@ -56,7 +59,7 @@ class FaultRun {
   readonly #history = new History();
   readonly #faults: Faults;
   readonly #disasters: Disasters;
-  #writers: Writer[] = [];
+  #writers: (Writer | DoorWriter | DoorSession)[] = [];
   #sessions: Session[] = [];
 
   constructor(world: World) {
@@ -67,8 +70,12 @@ class FaultRun {
 
   summary(): string {
     const { written, acknowledged, reads, abandoned, commits } = this.#history;
+    const { writtenByDoor, confirmedByDoor, refusedByDoor, readsByDoor } = this.#history;
     const epochs = new Set(commits.map(({ epoch }) => epoch)).size;
-    return `${written} writes, ${acknowledged.size} acknowledged, in ${epochs} epochs; ${reads} reads, ${abandoned.length} sessions began anew`;
+    return [
+      `${written} writes, ${acknowledged.size} acknowledged, in ${epochs} epochs; ${reads} reads, ${abandoned.length} sessions began anew`,
+      `through doors: ${writtenByDoor} writes, ${confirmedByDoor.size} confirmed, ${refusedByDoor.size} refused; ${readsByDoor} reads`,
+    ].join('; ');
   }
 
   async start(): Promise<void> {
@@ -76,15 +83,19 @@ class FaultRun {
     await Promise.all(nodes.map(({ node }) => node.start()));
     await this.#world.settled();
     this.timeline.add('all nodes are up');
-    this.#writers = nodes.flatMap((node) =>
-      Array.from(
+    const history = this.#history;
+    this.#writers = nodes.flatMap((node) => [
+      ...Array.from(
         { length: writersOfNode },
-        (_, index) => new Writer(`${node.name}${index}`, node, this.#history, writePauseMs),
+        (_, index) => new Writer(`${node.name}${index}`, node, history, writePauseMs),
       ),
-    );
+      new DoorWriter(`door-${node.name}`, node, history),
+    ]);
+    for (let index = 0; index < doorSessions; index += 1)
+      this.#writers.push(new DoorSession(`door-session${index}`, nodes, index % nodes.length, history));
     this.#sessions = Array.from(
       { length: sessions },
-      (_, index) => new Session(`session ${index}`, nodes, index % nodes.length, this.#history),
+      (_, index) => new Session(`session ${index}`, nodes, index % nodes.length, history),
     );
     await this.#progress();
   }
@@ -122,9 +133,13 @@ class FaultRun {
 
   /** Some writes are acknowledged from here on: else a run would check nothing. */
   async #progress(): Promise<void> {
-    const { acknowledged } = this.#history;
-    const count = acknowledged.size + 10;
-    await waitFor('writes to be acknowledged', () => acknowledged.size >= count, { timeoutMs: 60_000 });
+    const { acknowledged, confirmedByDoor } = this.#history;
+    const [count, countByDoor] = [acknowledged.size + 10, confirmedByDoor.size + 10];
+    await waitFor(
+      'writes to be acknowledged',
+      () => acknowledged.size >= count && confirmedByDoor.size >= countByDoor,
+      { timeoutMs: 60_000 },
+    );
   }
 
   async #check(): Promise<void> {
@@ -135,17 +150,38 @@ class FaultRun {
     await assertInStep(this.#group(), 60_000);
     for (const { node } of this.#world.nodes) {
       const rows = await sqlite3(node.path('app.db'), 'SELECT value FROM mark');
-      const values = new Set(rows.split('\n'));
-      const missing = [...this.#history.acknowledged.keys()].filter((value) => !values.has(value));
-      if (missing.length > 0)
-        this.#history.wrong(
-          `${node.name} lacks ${missing.length} acknowledged writes: ${missing.slice(0, 5).join(', ')} …`,
-        );
+      this.#checkValues(node.name, rows.split('\n'));
     }
+    this.#checkArrivals();
     this.#history.conclude();
     assert.deepEqual(this.#history.wrongs, [], this.#history.wrongs.join('\n'));
     this.timeline.add(`all is well: ${this.summary()}`);
     for (const writer of this.#writers) writer.resume();
+  }
+
+  #checkValues(node: string, rows: readonly string[]): void {
+    const { acknowledged, confirmedByDoor, refusedByDoor } = this.#history;
+    const values = new Set(rows);
+    const missing = (promised: Iterable<string>) => [...promised].filter((value) => !values.has(value));
+    this.#mustBeNone(`${node} lacks`, 'acknowledged writes', missing(acknowledged.keys()));
+    this.#mustBeNone(`${node} lacks`, 'writes that a door has confirmed', missing(confirmedByDoor.keys()));
+    this.#mustBeNone(`${node} has twice`, 'writes', repeated(rows));
+    const denied = [...refusedByDoor].filter((value) => values.has(value));
+    this.#mustBeNone(`${node} has`, 'writes that a door has said not to be written', denied);
+  }
+
+  /** What was lost after it had come, or failed, may not have been sent anew either. */
+  #checkArrivals(): void {
+    const arrivals = this.#world.arrivals();
+    this.#mustBeNone('the apps were asked twice for', 'writes', repeated(arrivals));
+    const came = new Set(arrivals);
+    const denied = [...this.#history.refusedByDoor].filter((value) => came.has(value));
+    this.#mustBeNone('the apps were asked for', 'writes that a door has said not to be written', denied);
+  }
+
+  #mustBeNone(who: string, what: string, values: readonly string[]): void {
+    if (values.length > 0)
+      this.#history.wrong(`${who} ${values.length} ${what}: ${values.slice(0, 5).join(', ')} …`);
   }
 
   #group(): Parameters<typeof assertInStep>[0] {
@@ -156,4 +192,9 @@ class FaultRun {
       waitInStep: (timeoutMs) => world.waitInStep(timeoutMs),
     };
   }
+}
+
+function repeated(values: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return values.filter((value) => seen.size === seen.add(value).size);
 }

@@ -60,7 +60,8 @@ export class Session {
     if (this.#pid !== undefined && answer.pid !== this.#pid) return false;
     this.#pid = answer.pid;
     this.#history.reads += 1;
-    if (this.#mark && answer.known !== this.#mark.value) await this.#steppedBack(node, this.#mark, answer.id);
+    if (this.#mark && answer.known[0] !== this.#mark.value)
+      await this.#steppedBack(node, this.#mark, answer.id);
     // Only a position between two looks at which nothing moved is that of what was read.
     if (answer.value === null || (await node.wait({}))?.position !== before.position) return true;
     this.#mark = { id: answer.id, value: answer.value, position: before.position };

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -14,6 +14,7 @@ import { processWithPort } from './source-process.ts';
 
 const names = ['ams', 'ord', 'syd', 'gru', 'nrt'] as const;
 const app = resolve(import.meta.dirname, 'fault-app.py');
+const arrivals = 'arrivals';
 const diskBytes = 96 * 2 ** 20;
 
 export type WorldOptions = {
@@ -52,7 +53,7 @@ export class World {
     const directory = mkdtempSync(join(tmpdir(), 'skein-faults-'));
     const own = names.slice(0, count);
     const store = await openLeaseStore(lease, directory, own);
-    const ports = await freePorts(2 * count);
+    const ports = await freePorts(3 * count);
     const nodes: FaultNode[] = [];
     const links = new Map<string, Link>();
     const sourceOf = (port: number): string => {
@@ -61,7 +62,7 @@ export class World {
       return nodes.find(({ node }) => node.pid === pid && pid !== undefined)?.name ?? '';
     };
     for (const [index, name] of own.entries()) {
-      const [port = 0, appPort = 0] = ports.slice(2 * index);
+      const [port = 0, appPort = 0, doorPort = 0] = ports.slice(3 * index);
       const link = await Link.open(port, sourceOf);
       links.set(name, link);
       const node = new TestNode({
@@ -70,17 +71,19 @@ export class World {
         ...(disk && index === count - 1 ? { databases: join(disk.path, 'data') } : {}),
         port,
         primary: undefined,
-        toml: `[processes]\napp = "exec python3 ${app} ${appPort}"\n`,
+        toml: `[processes]\napp = "exec python3 ${app} ${appPort} ${join(directory, arrivals)}"\n`,
         environment: {
           SKEIN_NODE_ADVERTISE: `http://127.0.0.1:${link.port}`,
           SKEIN_LEASE_TTL: '2s',
+          SKEIN_HTTP_LISTEN: String(doorPort),
+          SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(appPort),
           SKEIN_LOG_BYTES_MAX: '16MiB',
           SKEIN_TEST_RECYCLE_FRAMES: '500',
           ...store.environment(name),
           ...environment,
         },
       });
-      nodes.push(new FaultNode(node, appPort));
+      nodes.push(new FaultNode(node, appPort, doorPort));
     }
     const world = new World(directory, nodes, store, links, disk);
     t.after(() => world.#remove());
@@ -127,6 +130,11 @@ export class World {
       this.nodes.map(({ node }) => node),
       timeoutMs,
     );
+  }
+
+  /** What the apps of all nodes were asked to write, one entry for each time. */
+  arrivals(): string[] {
+    return readFileSync(join(this.directory, arrivals), 'utf8').trimEnd().split('\n');
   }
 
   tails(): string {

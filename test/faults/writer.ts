@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FaultNode } from './fault-node.ts';
 import { type History, nowMs } from './history.ts';
+import { Turns } from './turns.ts';
 
 /**
  * Within this a node cannot have lost its lease and taken it again, having dropped the write between: that takes longer than
@@ -14,44 +15,27 @@ export class Writer {
   readonly #name: string;
   readonly #target: FaultNode;
   readonly #history: History;
-  readonly #pauseMs: number;
-  #isPaused = false;
-  #isStopped = false;
   #number = 0;
-  #turn: Promise<void> = Promise.resolve();
-  readonly #ended: Promise<void>;
+  readonly #turns: Turns;
 
   constructor(name: string, target: FaultNode, history: History, pauseMs: number) {
     this.#name = name;
     this.#target = target;
     this.#history = history;
-    this.#pauseMs = pauseMs;
-    this.#ended = this.#run();
+    this.#turns = new Turns(pauseMs, () => this.#write());
   }
 
   /** Resolves when nothing is under way any more. */
-  async pause(): Promise<void> {
-    this.#isPaused = true;
-    await this.#turn;
+  pause(): Promise<void> {
+    return this.#turns.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
+    this.#turns.resume();
   }
 
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#ended;
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#isStopped) {
-      if (!this.#isPaused) {
-        this.#turn = this.#write();
-        await this.#turn;
-      }
-      await delay(this.#isPaused ? idleMs : this.#pauseMs);
-    }
+  stop(): Promise<void> {
+    return this.#turns.stop();
   }
 
   async #write(): Promise<void> {

@@ -13,6 +13,7 @@ const noticed: Readonly<Record<Rule, RegExp>> = {
   'safe-position': /lacks \d+ acknowledged writes/,
   fencing: /committed .* in epoch \d+, \d+ ms after/,
   'chain-check': /all nodes to be in step|says that it has this position|lacks \d+ acknowledged writes/,
+  'durable-response': /lacks \d+ writes that a door has confirmed/,
 };
 
 for (const [rule, message] of Object.entries(noticed) as [Rule, RegExp][]) {

@@ -19,6 +19,11 @@ if (process.argv[2] === 'prepare') {
 
 const routes: Record<string, (request: IncomingMessage, response: ServerResponse) => Promise<void> | void> = {
   'GET /notes': (_request, response) => answer(response, 200, notes()),
+  'GET /note': (request, response) => {
+    const wanted = new URLSearchParams(request.url?.split('?')[1]).get('text');
+    const found = database.prepare('SELECT id, text, node FROM notes WHERE text = ?').all(wanted);
+    answer(response, 200, { node, notes: found });
+  },
   'POST /notes': async (request, response) => add(await text(request), response),
   'GET /write': (request, response) => {
     // What SQLite says on a replica at once, where the driver knows of it.
