@@ -1,6 +1,7 @@
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { Answer } from './answer.ts';
 import { messageOf, SkeinClientError } from './client-error.ts';
+import { isReading } from './is-reading.ts';
 import type { LocalNode } from './local-node.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
@@ -12,6 +13,12 @@ const retryMs = 25;
 const hopByHop = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te'],
   ...['trailer', 'transfer-encoding', 'upgrade', 'expect', hopsHeader, 'skein-door'],
+]);
+
+/** Whoever sends them cannot have them taken away: what a body is, whom it is for, and where it came from. */
+const ofTheMessage = new Set([
+  ...['content-length', 'transfer-encoding', 'host', 'forwarded'],
+  ...['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'],
 ]);
 
 export type Forwarded = {
@@ -167,22 +174,28 @@ function headersOf(incoming: IncomingMessage, body: Buffer | undefined, hops: nu
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';
     const lower = name.toLowerCase();
-    if (hopByHop.has(lower) || dropped.has(lower)) continue;
-    if (body !== undefined && lower === 'content-length') continue;
+    if (hopByHop.has(lower) || dropped.has(lower) || lower === 'content-length') continue;
     headers.push(name, rawHeaders[index + 1] ?? '');
   }
   headers.push(hopsHeader, `${hops};primary`);
   const address = incoming.socket.remoteAddress;
   if (hops === 1 && address !== undefined && incoming.headers['x-forwarded-for'] === undefined)
     headers.push('X-Forwarded-For', address);
-  if (body !== undefined) {
-    if (body.length > 0 || incoming.headers['content-length'] !== undefined)
-      headers.push('Content-Length', String(body.length));
-  }
-  if (body === undefined && incoming.headers['transfer-encoding'] !== undefined)
-    headers.push('Transfer-Encoding', 'chunked');
-  headers.push('Connection', 'keep-alive');
+  headers.push(...framingOf(incoming, body), 'Connection', 'keep-alive');
   return headers;
+}
+
+/**
+ * Said anew from what was understood, and always: what a client says of its framing must not get lost, or its body would be
+ * read as the next request of a connection that others use too.
+ */
+function framingOf({ headers, method }: IncomingMessage, body: Buffer | undefined): string[] {
+  if (body === undefined && headers['transfer-encoding'] !== undefined)
+    return ['Transfer-Encoding', 'chunked'];
+  const length = body?.length ?? headers['content-length'] ?? 0;
+  // Of the other methods, Node.js would say that the body is chunked.
+  if (Number(length) === 0 && isReading(method)) return [];
+  return ['Content-Length', String(length)];
 }
 
 /** How often a request was passed on; what is not of the form counts as never. */
@@ -190,8 +203,9 @@ function hopsOf({ headers }: IncomingMessage): number {
   return Number(/^(\d{1,2});(?:primary|here)$/.exec(String(headers[hopsHeader]))?.[1] ?? 0);
 }
 
-/** The headers that `Connection` names are for this connection only. */
+/** The headers that `Connection` names are for this connection only, but for what a message is not understood without. */
 function connectionHeaders(value: string | undefined): ReadonlySet<string> {
   if (value === undefined) return new Set();
-  return new Set(value.split(',').map((name) => name.trim().toLowerCase()));
+  const names = value.split(',').map((name) => name.trim().toLowerCase());
+  return new Set(names.filter((name) => !ofTheMessage.has(name)));
 }

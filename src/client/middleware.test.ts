@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { createServer as createSocketServer } from 'node:net';
+import { connect, createServer as createSocketServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { ask, listen, listenBehind, StandInNode } from './test-support.ts';
@@ -23,6 +23,13 @@ async function replica(t: TestContext): Promise<StandInNode> {
   node.isPrimary = false;
   node.primary = 'other';
   return node;
+}
+
+/** What comes back on a connection of its own, to its end. */
+async function sendRaw(port: number, message: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.write(message);
+  return text(socket);
 }
 
 const here = (_request: unknown, response: { end(text: string): unknown }) => void response.end('here');
@@ -95,6 +102,35 @@ test('a write that nothing came of sets no cookie', async (t) => {
   node.setTxid('app.db', 5);
   const { headers } = await ask(await listenBehind(t, node, here), { method: 'POST' });
   assert.deepEqual([headers['set-cookie'], headers['skein-position']], [undefined, undefined]);
+});
+
+test('what `Connection` names cannot turn a body into a request of its own', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  const port = await listenBehind(t, node, here, { alwaysForward: ['/always'] });
+  const hidden = 'GET /admin HTTP/1.1\r\nHost: a\r\nskein-hop: 1;here\r\n\r\n';
+  const chunked = `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
+  const framings = [
+    [`Content-Length: ${hidden.length}`, hidden],
+    ['Transfer-Encoding: chunked', chunked],
+  ] as const;
+  const expected: string[] = [];
+  for (const method of ['DELETE', 'GET', 'OPTIONS', 'POST', 'PUT']) {
+    for (const [framing, body] of framings) {
+      const path = '/always';
+      const connection = 'Connection: close, content-length, Transfer-Encoding, host';
+      const answer = await sendRaw(
+        port,
+        `${method} ${path} HTTP/1.1\r\nHost: a\r\n${connection}\r\n${framing}\r\n\r\n${body}`,
+      );
+      assert.match(answer, /^HTTP\/1.1 201 /, `${method} ${framing}: ${answer}`);
+      expected.push(`${method} ${path} ${hidden} hop 1;primary`);
+    }
+    const answer = await sendRaw(port, `${method} /always HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    assert.match(answer, /^HTTP\/1.1 201 /);
+    expected.push(`${method} /always  hop 1;primary`);
+  }
+  assert.deepEqual(asked, expected);
 });
 
 test('while nobody leads a write is held, and done as soon as somebody does', async (t) => {

@@ -4,6 +4,7 @@ import { Answer } from './answer.ts';
 import { Exchange } from './exchange.ts';
 import { Forward, hopsHeader } from './forward.ts';
 import { prepareToHold } from './held-response.ts';
+import { isReading } from './is-reading.ts';
 import type { LocalNode } from './local-node.ts';
 import { type MiddlewareOptions, namesFor, type Settings, settingsOf } from './middleware-options.ts';
 import { cookieName, headerName, sessionOf, type Txids } from './position-text.ts';
@@ -145,10 +146,6 @@ function isHandled(request: IncomingMessage & { [handled]?: true }): boolean {
   if (request[handled]) return true;
   request[handled] = true;
   return false;
-}
-
-function isReading(method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE';
 }
 
 function pathOf(url = '/'): string {
