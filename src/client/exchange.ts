@@ -7,10 +7,10 @@ import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts'
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
 import { namesFor, type Settings } from './middleware-options.ts';
-import { cookieName, formatTxids, headerName, sessionOf } from './position-text.ts';
+import { formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
+import { sessionCookie } from './session-cookie.ts';
 
-const cookieSeconds = 300;
 /** What has the write: the level that was asked for, `local` when that took too long, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
 
@@ -45,8 +45,8 @@ export class Exchange implements RequestScope {
     inRequestScope(this, this.#parts.next);
   }
 
-  /** The app answers where the primary is. */
-  onPrimary(): void {
+  /** The app answers where the primary is; `here` is called where that is this node once nobody else was found. */
+  onPrimary(here: () => void = () => this.#runOnPrimary()): void {
     const { node, request, response, forward, settings } = this.#parts;
     if (node.role.isPrimary) {
       this.#runOnPrimary();
@@ -56,7 +56,7 @@ export class Exchange implements RequestScope {
     } else if (settings.forward === 'fly-replay') {
       void this.#answerReplay();
     } else {
-      void forward.send({ request, response, here: () => this.#runOnPrimary() });
+      void forward.send({ request, response, here });
     }
   }
 
@@ -159,11 +159,8 @@ export class Exchange implements RequestScope {
     }
     const text = formatTxids(told, names);
     if (text === undefined) return [];
-    const isSecure =
-      'encrypted' in request.socket || /^https\b/i.test(String(request.headers['x-forwarded-proto']));
-    const attributes = `Path=/; Max-Age=${cookieSeconds}; HttpOnly; SameSite=Lax${isSecure ? '; Secure' : ''}`;
     return [
-      ['set-cookie', `${cookieName}=${text}; ${attributes}`],
+      ['set-cookie', sessionCookie(text, request)],
       [headerName, text],
     ];
   }

@@ -199,7 +199,7 @@ function framingOf({ headers, method }: IncomingMessage, body: Buffer | undefine
 }
 
 /** How often a request was passed on; what is not of the form counts as never. */
-function hopsOf({ headers }: IncomingMessage): number {
+export function hopsOf({ headers }: IncomingMessage): number {
   return Number(/^(\d{1,2});(?:primary|here)$/.exec(String(headers[hopsHeader]))?.[1] ?? 0);
 }
 

@@ -204,6 +204,44 @@ test('a reader waits for what it wrote; when that does not come, the primary ans
   assert.deepEqual([never.body, asked], ['there', ['GET /  hop 1;primary']]);
 });
 
+test('a position is given up where the node leads beyond doubt, and nowhere else', async (t) => {
+  const node = await StandInNode.start(t);
+  const port = await listenBehind(t, node, here, { readWaitMs: 150 });
+  const headers = { cookie: '__txid=0000000000000003' };
+  const cleared = '__txid=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax';
+  const lost = await ask(port, { headers });
+  assert.deepEqual([lost.status, lost.headers['set-cookie']], [200, [cleared]]);
+
+  for (const canWrite of [false, undefined]) {
+    node.canWrite = canWrite;
+    const unknown = await ask(port, { headers });
+    assert.deepEqual([unknown.status, unknown.headers['set-cookie']], [504, undefined], `${canWrite}`);
+    const passedOn = await ask(port, { headers: { ...headers, 'skein-hop': '1;primary' } });
+    assert.deepEqual([passedOn.status, passedOn.headers['set-cookie']], [504, undefined], `${canWrite}`);
+  }
+
+  node.canWrite = true;
+  node.setTxid('other.db', 7);
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  const several = { cookie: '__txid=other%2Edb:0000000000000006.app%2Edb:0000000000000003' };
+  const left = await ask(port, { headers: several });
+  assert.match(
+    String(left.headers['set-cookie']),
+    /^__txid=other%2Edb:0000000000000006; Path=\/; Max-Age=300/,
+  );
+});
+
+test('a reader at a node that has lost the lead without noticing is answered by the new primary', async (t) => {
+  const node = await StandInNode.start(t);
+  await startPrimary(t, node);
+  const port = await listenBehind(t, node, here, { readWaitMs: 2_000 });
+  node.canWrite = false;
+  const waiting = ask(port, { headers: { cookie: '__txid=0000000000000003' } });
+  setTimeout(() => node.become(false, 'other'), 50);
+  const { body, headers } = await waiting;
+  assert.deepEqual([body, headers['set-cookie']], ['there', ['a=1', '__txid=0000000000000009']]);
+});
+
 test('paths can be left alone, sent to the primary, or tell of health', async (t) => {
   const node = await replica(t);
   await startPrimary(t, node);

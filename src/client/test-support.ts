@@ -16,6 +16,8 @@ const checksum = 'c3f02f3fc1cfa2ac';
 export class StandInNode {
   isPrimary = true;
   primary: string | undefined = 'self';
+  /** Whether it leads beyond doubt; undefined for a node that gives no answer at all, like one that stands still. */
+  canWrite: boolean | undefined = true;
   hasCandidate = true;
   isDurable = true;
   /** Where a tunnel leads; undefined for a node that knows no primary. */
@@ -25,6 +27,7 @@ export class StandInNode {
   tunnels = 0;
   readonly #server: Server;
   readonly #listeners = new Set<ServerResponse>();
+  readonly #txids = new Map<string, number>();
 
   private constructor() {
     this.#server = createServer((call, answer) => void this.#answer(call, answer));
@@ -75,8 +78,8 @@ export class StandInNode {
   }
 
   setTxid(database: string, txid: number): void {
-    const hex = txid.toString(16).padStart(16, '0');
-    writeFileSync(join(this.directory, `${database}-pos`), `${hex}/${checksum}\n`);
+    this.#txids.set(database, txid);
+    writeFileSync(join(this.directory, `${database}-pos`), `${hexOf(txid)}/${checksum}\n`);
   }
 
   /** Tells all who listen. */
@@ -100,8 +103,13 @@ export class StandInNode {
     const role = this.isPrimary ? 'primary' : 'replica';
     if (call.url === '/status') {
       const primary = this.primary === undefined ? null : { node: this.primary, url: 'http://there' };
+      const { canWrite } = this;
+      if (canWrite === undefined) return;
       const replicas = [{ candidate: true, connected: this.hasCandidate }];
-      answer.end(JSON.stringify({ role, primary, replicas, databases: { 'app.db': { lagMs: 0 } } }));
+      const databases = Object.fromEntries(
+        [...this.#txids].map(([name, txid]) => [name, { lagMs: 0, txid: hexOf(txid) }]),
+      );
+      answer.end(JSON.stringify({ role, canWrite, primary, replicas, databases }));
       return;
     }
     if (call.url !== '/wait') {
@@ -122,6 +130,10 @@ export class StandInNode {
       );
     }
   }
+}
+
+function hexOf(txid: number): string {
+  return txid.toString(16).padStart(16, '0');
 }
 
 export type TestAnswer = {
