@@ -79,6 +79,41 @@ test('a session that has written to several databases keeps the position of each
   assert.equal(answer.headers['skein-durability'], 'replica');
 });
 
+test('a database that a request has made is waited for, and told of, with the others', async (t) => {
+  const node = await StandInNode.start(t);
+  const port = await listenBehind(t, node, (_request, response) => {
+    node.unseen = ['new.db'];
+    response.end('here');
+  });
+  const headers = { cookie: '__txid=0000000000000004' };
+  const { headers: given } = await ask(port, { method: 'POST', headers });
+  assert.equal(given['skein-position'], 'app%2Edb:0000000000000005.new%2Edb:0000000000000005');
+  assert.equal(given['skein-durability'], 'replica');
+  const waited = node.waits.filter(({ durability }) => durability === 'replica');
+  assert.deepEqual(waited.map(({ database }) => database).sort(), ['app.db', 'new.db']);
+  // The other databases stay as they are: that one alone was made.
+  node.setTxid('app.db', 5);
+  node.waits.length = 0;
+  const alone = await ask(port, { method: 'POST', headers });
+  assert.equal(alone.headers['skein-position'], 'app%2Edb:0000000000000004.new%2Edb:0000000000000005');
+  assert.deepEqual(
+    node.waits.map(({ database }) => database),
+    [undefined, 'new.db'],
+  );
+});
+
+test('a node that has to be asked for each database is asked so, from then on', async (t) => {
+  const node = await StandInNode.start(t);
+  node.takesAll = false;
+  const port = await listenBehind(t, node, here);
+  for (const _round of [1, 2])
+    assert.equal((await ask(port, { method: 'POST' })).headers['skein-position'], '0000000000000005');
+  assert.deepEqual(
+    node.waits.map(({ database }) => database),
+    [undefined, 'app.db', 'app.db', 'app.db', 'app.db'],
+  );
+});
+
 test('a primary without another candidate does not wait for one', async (t) => {
   const node = await StandInNode.start(t);
   node.hasCandidate = false;

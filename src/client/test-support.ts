@@ -18,6 +18,10 @@ export class StandInNode {
   primary: string | undefined = 'self';
   /** Whether it leads beyond doubt; undefined for a node that gives no answer at all, like one that stands still. */
   canWrite: boolean | undefined = true;
+  /** Whether POST /wait takes all databases at once, which older nodes do not. */
+  takesAll = true;
+  /** Databases that nobody else than the node has seen yet. */
+  unseen: readonly string[] = [];
   hasCandidate = true;
   isDurable = true;
   /** Where a tunnel leads; undefined for a node that knows no primary. */
@@ -118,6 +122,16 @@ export class StandInNode {
     }
     const wait = JSON.parse(await text(call)) as Record<string, unknown>;
     this.waits.push(wait);
+    if (wait.database === undefined) {
+      if (!this.takesAll) {
+        answer.writeHead(400).end('{"error":{"code":"USAGE","message":"database: required"}}');
+        return;
+      }
+      const known = [...this.#txids.keys(), ...this.unseen];
+      const positions = Object.fromEntries(known.map((name) => [name, `0000000000000005/${checksum}`]));
+      answer.end(JSON.stringify({ positions, role }));
+      return;
+    }
     if (wait.durability === undefined || this.isDurable) {
       answer.end(
         JSON.stringify({ position: wait.position ?? `0000000000000005/${checksum}`, nodes: [], role }),
