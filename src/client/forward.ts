@@ -3,6 +3,7 @@ import { Answer } from './answer.ts';
 import { messageOf, SkeinClientError } from './client-error.ts';
 import { isReading } from './is-reading.ts';
 import type { LocalNode } from './local-node.ts';
+import { type CallUnderWay, SilenceWatch } from './silence-watch.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
 /** Carried by a request that a node has passed on: how often, and for whom; the same as between doors. */
@@ -10,6 +11,10 @@ export const hopsHeader = 'skein-hop';
 
 const hopsMax = 4;
 const retryMs = 25;
+/** A handoff lets what is under way come to its end; it takes less. */
+const silenceMsMax = 5_000;
+/** A request may also have to wait for one of the tunnels that there are. */
+const tunnelWaitMs = 10_000;
 const hopByHop = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te'],
   ...['trailer', 'transfer-encoding', 'upgrade', 'expect', hopsHeader, 'skein-door'],
@@ -34,10 +39,12 @@ export type Forwarded = {
 export class Forward {
   readonly #node: LocalNode;
   readonly #primaryWaitMs: number;
+  readonly #watch: SilenceWatch;
   #agent: TunnelAgent;
 
-  constructor(node: LocalNode, primaryWaitMs: number) {
+  constructor(node: LocalNode, primaryWaitMs: number, silenceMs = silenceMsMax) {
     this.#node = node;
+    this.#watch = new SilenceWatch(node, silenceMs);
     this.#primaryWaitMs = primaryWaitMs;
     this.#agent = new TunnelAgent(node.place, node.api);
     node.role.onEvent(({ type }) => {
@@ -105,25 +112,36 @@ export class Forward {
         headers: headersOf(incoming, body, hops),
         setHost: false,
       });
-      let isSent = false;
+      let underWay: CallUnderWay | undefined;
       const abandon = () => outgoing.destroy();
       answer.onceClosed(abandon);
+      const timer = setTimeout(() => {
+        outgoing.destroy();
+        reject(new SkeinClientError('NO_PRIMARY', `No way to the primary in ${tunnelWaitMs} ms.`));
+      }, tunnelWaitMs);
       outgoing.once('socket', () => {
-        isSent = true;
-        if (body === undefined) pump(incoming, outgoing);
+        clearTimeout(timer);
+        const sent = this.#watch.begin((reason) => outgoing.destroy(new Error(reason)));
+        underWay = sent;
+        if (body === undefined) pump(incoming, outgoing, sent);
         else outgoing.end(body);
       });
       outgoing.on('information', ({ statusCode, headers }) => {
+        underWay?.heard();
         const { link } = headers;
         if (statusCode === 103 && link !== undefined && !answer.isGone) answer.earlyHints(link);
       });
       outgoing.once('response', (upstream) => {
-        pass(upstream, answer);
+        if (underWay) pass(upstream, answer, underWay);
         resolve();
+      });
+      outgoing.on('close', () => {
+        clearTimeout(timer);
+        underWay?.over();
       });
       outgoing.on('error', (error) => {
         incoming.unpipe(outgoing);
-        if (!isSent) reject(error);
+        if (!underWay) reject(error);
         else if (!answer.isGone && !answer.hasEnded) lostAnswer(answer, error);
         resolve();
       });
@@ -131,8 +149,9 @@ export class Forward {
   }
 }
 
-function pump(incoming: IncomingMessage, outgoing: ClientRequest): void {
+function pump(incoming: IncomingMessage, outgoing: ClientRequest, underWay: CallUnderWay): void {
   incoming.on('error', () => outgoing.destroy());
+  incoming.on('data', () => underWay.heard());
   incoming.on('end', () => outgoing.end());
   incoming.pipe(outgoing, { end: false });
 }
@@ -146,7 +165,8 @@ function lostAnswer(answer: Answer, error: Error): void {
   answer.refuse(502, 'Bad Gateway', text);
 }
 
-function pass(upstream: IncomingMessage, answer: Answer): void {
+function pass(upstream: IncomingMessage, answer: Answer, underWay: CallUnderWay): void {
+  underWay.heard();
   const headers: string[] = [];
   const dropped = connectionHeaders(upstream.headers.connection);
   for (let index = 0; index < upstream.rawHeaders.length; index += 2) {
@@ -158,9 +178,14 @@ function pass(upstream: IncomingMessage, answer: Answer): void {
   }
   answer.head(upstream.statusCode ?? 502, upstream.statusMessage ?? '', headers);
   upstream.on('data', (chunk: Buffer) => {
+    underWay.heard();
     if (answer.write(chunk)) return;
     upstream.pause();
-    answer.onceDrained(() => upstream.resume());
+    underWay.paused();
+    answer.onceDrained(() => {
+      underWay.heard();
+      upstream.resume();
+    });
   });
   upstream.on('end', () => answer.end(undefined, upstream.rawTrailers));
   // A client must see that the rest is missing.

@@ -5,6 +5,8 @@ export type NodeStatus = {
   readonly role?: 'primary' | 'replica';
   /** Whether this node leads beyond doubt at this instant: nobody else has written then. */
   readonly canWrite?: boolean;
+  /** Of the lead that this node is part of. */
+  readonly epoch?: number;
   readonly primary?: { readonly node: string; readonly url: string } | null;
   readonly databases?: Readonly<Record<string, { readonly txid: string }>>;
 };

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -22,6 +22,7 @@ export class StandInNode {
   takesAll = true;
   /** Databases that nobody else than the node has seen yet. */
   unseen: readonly string[] = [];
+  epoch = 1;
   hasCandidate = true;
   isDurable = true;
   /** Where a tunnel leads; undefined for a node that knows no primary. */
@@ -31,6 +32,7 @@ export class StandInNode {
   tunnels = 0;
   readonly #server: Server;
   readonly #listeners = new Set<ServerResponse>();
+  readonly #statuses = new EventEmitter();
   readonly #txids = new Map<string, number>();
 
   private constructor() {
@@ -86,6 +88,11 @@ export class StandInNode {
     writeFileSync(join(this.directory, `${database}-pos`), `${hexOf(txid)}/${checksum}\n`);
   }
 
+  /** Resolves when GET /status has come so many more times. */
+  async asked(times: number): Promise<void> {
+    for (let count = 0; count < times; count += 1) await once(this.#statuses, 'asked');
+  }
+
   /** Tells all who listen. */
   become(isPrimary: boolean, primary: string | undefined): void {
     this.isPrimary = isPrimary;
@@ -106,6 +113,7 @@ export class StandInNode {
     }
     const role = this.isPrimary ? 'primary' : 'replica';
     if (call.url === '/status') {
+      this.#statuses.emit('asked');
       const primary = this.primary === undefined ? null : { node: this.primary, url: 'http://there' };
       const { canWrite } = this;
       if (canWrite === undefined) return;
@@ -113,7 +121,7 @@ export class StandInNode {
       const databases = Object.fromEntries(
         [...this.#txids].map(([name, txid]) => [name, { lagMs: 0, txid: hexOf(txid) }]),
       );
-      answer.end(JSON.stringify({ role, canWrite, primary, replicas, databases }));
+      answer.end(JSON.stringify({ role, canWrite, epoch: this.epoch, primary, replicas, databases }));
       return;
     }
     if (call.url !== '/wait') {
