@@ -11,18 +11,26 @@ const clockTickMs = 20;
 export class ChangedDatabases {
   readonly #directory: string;
   readonly #positions: LocalPositions;
-  readonly #beganMs = Date.now();
+  readonly #beganMs: number;
   /** Where each was; undefined where there are too many to look at. */
   readonly #before: ReadonlyMap<string, number> | undefined;
+  /** Those that were there before. */
+  readonly names: readonly string[];
 
-  /** `isLate`: something is written already, so that where the databases were is not to be found out any more. */
-  constructor(directory: string, positions: LocalPositions, isLate = false) {
+  /**
+   * `lateSinceMs`, by the wall clock: the request began then, and something is written already, so that where the databases
+   * were is not to be found out any more.
+   */
+  constructor(directory: string, positions: LocalPositions, lateSinceMs?: number) {
     this.#directory = directory;
     this.#positions = positions;
-    if (positions.names().length <= lookedAtMax) this.#before = isLate ? new Map() : positions.txids();
+    this.#beganMs = lateSinceMs ?? Date.now();
+    this.names = positions.names();
+    if (this.names.length <= lookedAtMax)
+      this.#before = lateSinceMs === undefined ? positions.txids() : new Map();
   }
 
-  /** All that this request may have written to. */
+  /** All that this request may have written to, but for those that it made: only the node knows of them. */
   candidates(): readonly string[] {
     const names = this.#positions.names();
     return this.#before ? names : names.filter((name) => this.#isWrittenSince(name));
@@ -33,16 +41,19 @@ export class ChangedDatabases {
     const changed = new Map<string, number>();
     for (const [name, text] of positions) {
       const txid = Number.parseInt(text, 16);
-      if (txid > (this.#before?.get(name) ?? 0)) changed.set(name, txid);
+      const isChanged = this.#before
+        ? txid > (this.#before.get(name) ?? 0)
+        : !this.names.includes(name) || this.#isWrittenSince(name);
+      if (isChanged) changed.set(name, txid);
     }
     return changed;
   }
 
+  /** The log is gone where the last connection was closed: then the file has what was in it. */
   #isWrittenSince(name: string): boolean {
-    try {
-      return statSync(join(this.#directory, `${name}-wal`)).mtimeMs >= this.#beganMs - clockTickMs;
-    } catch {
-      return false;
-    }
+    return ['-wal', ''].some((suffix) => {
+      const file = statSync(join(this.#directory, name + suffix), { throwIfNoEntry: false });
+      return file !== undefined && file.mtimeMs >= this.#beganMs - clockTickMs;
+    });
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ChangedDatabases } from './changed-databases.ts';
 import { SkeinClientError } from './client-error.ts';
 import type { LocalPositions } from './local-positions.ts';
 import { type ApiAnswer, errorCodeOf, errorTextOf, type NodeApi } from './node-api.ts';
@@ -9,17 +10,22 @@ import { type ApiAnswer, errorCodeOf, errorTextOf, type NodeApi } from './node-a
  */
 export type DurabilityLevel = 'auto' | 'local' | 'replica' | number;
 
-/** What came of it: by database its position, `TXID/checksum`, and whether the time ended before they were held as asked. */
+/** What came of it, and whether the time ended before that was held as asked. */
 export type Durable = {
+  /** Of all databases the position, `TXID/checksum`, by name. */
   readonly positions: ReadonlyMap<string, string>;
+  /** The number of transactions of those that were waited for. */
+  readonly written: ReadonlyMap<string, number>;
   readonly level: DurabilityLevel;
   readonly isTimedOut: boolean;
 };
 
+type Captured = { readonly positions: ReadonlyMap<string, string>; readonly role: string };
+
 type Options = {
   readonly timeoutMs: number;
-  /** All databases unless given. */
-  readonly names?: readonly string[];
+  /** All databases are waited for unless given. */
+  readonly changed?: ChangedDatabases;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -34,6 +40,7 @@ export class DurableWaits {
   readonly #positions: LocalPositions;
   #hasCandidate: Promise<boolean> | undefined;
   #candidateAskedMs = Number.NEGATIVE_INFINITY;
+  #canAskForAll = true;
 
   constructor(api: NodeApi, positions: LocalPositions) {
     this.#api = api;
@@ -44,46 +51,72 @@ export class DurableWaits {
    * Rejects with `NODE_UNREACHABLE`, and with `NO_PRIMARY` where the role changed and nobody can tell whether the primary of
    * now has it. A time-out does not reject.
    */
-  async settle(level: DurabilityLevel, { timeoutMs, names, signal }: Options): Promise<Durable> {
+  async settle(level: DurabilityLevel, { timeoutMs, changed, signal }: Options): Promise<Durable> {
     const deadlineMs = performance.now() + timeoutMs;
-    const settled = await Promise.all(
-      (names ?? this.#positions.names()).map((name) => this.#settleOne(name, level, deadlineMs, signal)),
+    const { positions, role } = await this.#captureAll(changed, deadlineMs, signal);
+    // A replica tells the position of what it follows, which has what this process wrote if that was handed over.
+    const isHandedOver = role === 'replica' && positions.size > 0 && (await this.#hasHandedOver(signal));
+    if (role === 'replica' && positions.size > 0 && !isHandedOver)
+      throw unknownOutcome('This node does not lead any more.');
+    const written = changed ? changed.since(positions) : txidsOf(positions);
+    const isHeld = await Promise.all(
+      [...written.keys()].map((name) => {
+        const position = positions.get(name) ?? '';
+        return isHandedOver || this.#isHeld(name, position, level, deadlineMs, signal);
+      }),
     );
-    const present = settled.filter((one) => one !== undefined);
     return {
-      positions: new Map(present.map(({ name, position }) => [name, position])),
+      positions,
+      written,
       level: level === 'auto' ? ((await this.#isAlone()) ? 'local' : 'replica') : level,
-      isTimedOut: present.some(({ isHeld }) => !isHeld),
+      isTimedOut: isHeld.includes(false),
     };
   }
 
-  async #settleOne(
+  async #isHeld(
     name: string,
+    position: string,
     level: DurabilityLevel,
     deadlineMs: number,
     signal: AbortSignal | undefined,
-  ): Promise<{ name: string; position: string; isHeld: boolean } | undefined> {
-    const captured = await this.#capture(name, deadlineMs, signal);
-    if (captured === undefined) return undefined;
-    const { position, role } = captured;
-    // A replica tells the position of what it follows, which has what this process wrote if that was handed over.
-    if (role === 'replica') {
-      if (await this.#hasHandedOver(signal)) return { name, position, isHeld: true };
-      throw unknownOutcome('This node does not lead any more.');
-    }
-    if (level === 'local' || level === 0) return { name, position, isHeld: true };
+  ): Promise<boolean> {
+    if (level === 'local' || level === 0) return true;
     while (!signal?.aborted) {
-      if (level === 'auto' && (await this.#isAlone())) return { name, position, isHeld: true };
+      if (level === 'auto' && (await this.#isAlone())) return true;
       const durability = level === 'auto' ? 'replica' : level;
       const answer = await this.#wait({ database: name, position, durability }, deadlineMs, signal);
-      if (answer.status === 200) return { name, position, isHeld: true };
+      if (answer.status === 200) return true;
       const code = errorCodeOf(answer);
       if (code === 'LEASE_LOST' || code === 'NOT_PRIMARY' || code === 'POSITION_MISMATCH')
-        return { name, position, isHeld: await this.#isOnNewChain(name, position, deadlineMs, signal) };
-      if (performance.now() >= deadlineMs) return { name, position, isHeld: false };
+        return this.#isOnNewChain(name, position, deadlineMs, signal);
+      if (performance.now() >= deadlineMs) return false;
       if (answer.status !== 408) await delay(retryMs, undefined, { ref: false });
     }
     throw signal.reason;
+  }
+
+  /** Of all databases, also of one that was just made: only the node knows of that. */
+  async #captureAll(
+    changed: ChangedDatabases | undefined,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Captured> {
+    while (this.#canAskForAll) {
+      const answer = await this.#wait({}, deadlineMs, signal);
+      const { positions, role = 'primary' } = (answer.body ?? {}) as AllPositions;
+      if (answer.status === 200 && positions) return { positions: new Map(Object.entries(positions)), role };
+      // An older node asks for a name.
+      if (answer.status === 200 || answer.status === 400) this.#canAskForAll = false;
+      else await this.#pause(answer, deadlineMs);
+    }
+    const names = changed?.candidates() ?? this.#positions.names();
+    const each = await Promise.all(
+      names.map(async (name) => ({ name, captured: await this.#capture(name, deadlineMs, signal) })),
+    );
+    const positions = new Map<string, string>();
+    for (const { name, captured } of each) if (captured) positions.set(name, captured.position);
+    const isReplica = each.some(({ captured }) => captured?.role === 'replica');
+    return { positions, role: isReplica ? 'replica' : 'primary' };
   }
 
   /** The position of all that is committed; undefined for a database that is not there. */
@@ -98,10 +131,14 @@ export class DurableWaits {
       if (answer.status === 200 && position !== undefined) return { position, role };
       const isAbsent = errorCodeOf(answer) === 'DATABASE_NOT_FOUND';
       if (isAbsent && this.#positions.text(database) === undefined) return undefined;
-      // While the role changes no database is open.
-      if (performance.now() >= deadlineMs) throw unknownOutcome(errorTextOf(answer));
-      await delay(retryMs, undefined, { ref: false });
+      await this.#pause(answer, deadlineMs);
     }
+  }
+
+  /** While the role changes no database is open. */
+  async #pause(answer: ApiAnswer, deadlineMs: number): Promise<void> {
+    if (performance.now() >= deadlineMs) throw unknownOutcome(errorTextOf(answer));
+    await delay(retryMs, undefined, { ref: false });
   }
 
   async #hasHandedOver(signal: AbortSignal | undefined): Promise<boolean> {
@@ -170,6 +207,12 @@ type StatusAnswer = {
   readonly databases?: Readonly<Record<string, { readonly lagMs: number | null }>>;
   readonly replicas?: readonly { readonly candidate: boolean; readonly connected: boolean }[];
 };
+
+type AllPositions = { readonly positions?: Readonly<Record<string, string>>; readonly role?: string };
+
+function txidsOf(positions: ReadonlyMap<string, string>): Map<string, number> {
+  return new Map([...positions].map(([name, text]) => [name, Number.parseInt(text, 16)]));
+}
 
 function unknownOutcome(reason: string): SkeinClientError {
   return new SkeinClientError(

@@ -2,15 +2,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Answer } from './answer.ts';
 import { ChangedDatabases } from './changed-databases.ts';
 import { messageOf } from './client-error.ts';
+import type { Durable } from './durable.ts';
 import type { Forward } from './forward.ts';
 import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts';
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
-import { namesFor, type Settings } from './middleware-options.ts';
-import { cookieName, formatTxids, headerName, sessionOf } from './position-text.ts';
+import type { Settings } from './middleware-options.ts';
+import { formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
+import { sessionCookie } from './session-cookie.ts';
 
-const cookieSeconds = 300;
 /** What has the write: the level that was asked for, `local` when that took too long, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
 /** Tells the door, which takes a read for one that changes nothing, that it is to be answered as a write. */
@@ -30,6 +31,7 @@ type Parts = {
 /** One request and its answer. Until something is written, or refused, it costs an object. */
 export class Exchange implements RequestScope {
   readonly #parts: Parts;
+  readonly #beganMs = Date.now();
   /** The node's door forwards, holds and sets the cookie; only what it cannot see is told to it. */
   isByDoor = false;
   #held: HeldResponse | undefined;
@@ -48,8 +50,8 @@ export class Exchange implements RequestScope {
     inRequestScope(this, this.#parts.next);
   }
 
-  /** The app answers where the primary is. */
-  onPrimary(): void {
+  /** The app answers where the primary is; `here` is called where that is this node once nobody else was found. */
+  onPrimary(here: () => void = () => this.#runOnPrimary()): void {
     const { node, request, response, forward, settings } = this.#parts;
     if (node.role.isPrimary) {
       this.#runOnPrimary();
@@ -59,7 +61,7 @@ export class Exchange implements RequestScope {
     } else if (settings.forward === 'fly-replay') {
       void this.#answerReplay();
     } else {
-      void forward.send({ request, response, here: () => this.#runOnPrimary() });
+      void forward.send({ request, response, here });
     }
   }
 
@@ -99,7 +101,7 @@ export class Exchange implements RequestScope {
       return;
     }
     // A read that writes: all that is committed now counts as its own.
-    this.#changed = new ChangedDatabases(node.place.directory, node.positions, true);
+    this.#changed = new ChangedDatabases(node.place.directory, node.positions, this.#beganMs);
     this.#hold();
   }
 
@@ -151,13 +153,9 @@ export class Exchange implements RequestScope {
     const { node, settings, response } = this.#parts;
     try {
       const { durability, durabilityWaitMs } = settings;
-      const durable = await node.durable.settle(durability, {
-        timeoutMs: durabilityWaitMs,
-        names: changed.candidates(),
-      });
-      const written = changed.since(durable.positions);
-      if (written.size === 0) return { kind: 'send', headers: [] };
-      const headers = this.#positionHeaders(written);
+      const durable = await node.durable.settle(durability, { timeoutMs: durabilityWaitMs, changed });
+      if (durable.written.size === 0) return { kind: 'send', headers: [] };
+      const headers = this.#positionHeaders(changed, durable);
       headers.push([durabilityHeader, durable.isTimedOut ? 'local' : String(durable.level)]);
       return { kind: 'send', headers };
     } catch (error) {
@@ -170,10 +168,12 @@ export class Exchange implements RequestScope {
   }
 
   /** With what the session knew before: of other databases, its position is as good as it was. */
-  #positionHeaders(written: ReadonlyMap<string, number>): HeaderPair[] {
-    const { node, request, settings } = this.#parts;
-    const names = namesFor(settings, node.positions);
-    const told = new Map(sessionOf(request, names));
+  #positionHeaders(changed: ChangedDatabases, { positions, written }: Durable): HeaderPair[] {
+    const { request, settings } = this.#parts;
+    const { database } = settings;
+    const names = database === undefined ? [...new Set([...changed.names, ...positions.keys()])] : [database];
+    // Without a name, it is of the database that was the only one then.
+    const told = new Map(sessionOf(request, database === undefined ? changed.names : names));
     for (const [name, txid] of written) {
       if (!names.includes(name)) continue;
       // The newest last: they are kept when there are too many.
@@ -182,11 +182,8 @@ export class Exchange implements RequestScope {
     }
     const text = formatTxids(told, names);
     if (text === undefined) return [];
-    const isSecure =
-      'encrypted' in request.socket || /^https\b/i.test(String(request.headers['x-forwarded-proto']));
-    const attributes = `Path=/; Max-Age=${cookieSeconds}; HttpOnly; SameSite=Lax${isSecure ? '; Secure' : ''}`;
     return [
-      ['set-cookie', `${cookieName}=${text}; ${attributes}`],
+      ['set-cookie', sessionCookie(text, request)],
       [headerName, text],
     ];
   }

@@ -1,7 +1,9 @@
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { Answer } from './answer.ts';
 import { messageOf, SkeinClientError } from './client-error.ts';
+import { isReading } from './is-reading.ts';
 import type { LocalNode } from './local-node.ts';
+import { type CallUnderWay, SilenceWatch } from './silence-watch.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
 /** Carried by a request that a node has passed on: how often, and for whom; the same as between doors. */
@@ -9,9 +11,19 @@ export const hopsHeader = 'skein-hop';
 
 const hopsMax = 4;
 const retryMs = 25;
+/** A handoff lets what is under way come to its end; it takes less. */
+const silenceMsMax = 5_000;
+/** A request may also have to wait for one of the tunnels that there are. */
+const tunnelWaitMs = 10_000;
 const hopByHop = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te'],
   ...['trailer', 'transfer-encoding', 'upgrade', 'expect', hopsHeader, 'skein-door'],
+]);
+
+/** Whoever sends them cannot have them taken away: what a body is, whom it is for, and where it came from. */
+const ofTheMessage = new Set([
+  ...['content-length', 'transfer-encoding', 'host', 'forwarded'],
+  ...['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'],
 ]);
 
 export type Forwarded = {
@@ -27,10 +39,12 @@ export type Forwarded = {
 export class Forward {
   readonly #node: LocalNode;
   readonly #primaryWaitMs: number;
+  readonly #watch: SilenceWatch;
   #agent: TunnelAgent;
 
-  constructor(node: LocalNode, primaryWaitMs: number) {
+  constructor(node: LocalNode, primaryWaitMs: number, silenceMs = silenceMsMax) {
     this.#node = node;
+    this.#watch = new SilenceWatch(node, silenceMs);
     this.#primaryWaitMs = primaryWaitMs;
     this.#agent = new TunnelAgent(node.place, node.api);
     node.role.onEvent(({ type }) => {
@@ -98,25 +112,36 @@ export class Forward {
         headers: headersOf(incoming, body, hops),
         setHost: false,
       });
-      let isSent = false;
+      let underWay: CallUnderWay | undefined;
       const abandon = () => outgoing.destroy();
       answer.onceClosed(abandon);
+      const timer = setTimeout(() => {
+        outgoing.destroy();
+        reject(new SkeinClientError('NO_PRIMARY', `No way to the primary in ${tunnelWaitMs} ms.`));
+      }, tunnelWaitMs);
       outgoing.once('socket', () => {
-        isSent = true;
-        if (body === undefined) pump(incoming, outgoing);
+        clearTimeout(timer);
+        const sent = this.#watch.begin((reason) => outgoing.destroy(new Error(reason)));
+        underWay = sent;
+        if (body === undefined) pump(incoming, outgoing, sent);
         else outgoing.end(body);
       });
       outgoing.on('information', ({ statusCode, headers }) => {
+        underWay?.heard();
         const { link } = headers;
         if (statusCode === 103 && link !== undefined && !answer.isGone) answer.earlyHints(link);
       });
       outgoing.once('response', (upstream) => {
-        pass(upstream, answer);
+        if (underWay) pass(upstream, answer, underWay);
         resolve();
+      });
+      outgoing.on('close', () => {
+        clearTimeout(timer);
+        underWay?.over();
       });
       outgoing.on('error', (error) => {
         incoming.unpipe(outgoing);
-        if (!isSent) reject(error);
+        if (!underWay) reject(error);
         else if (!answer.isGone && !answer.hasEnded) lostAnswer(answer, error);
         resolve();
       });
@@ -124,8 +149,9 @@ export class Forward {
   }
 }
 
-function pump(incoming: IncomingMessage, outgoing: ClientRequest): void {
+function pump(incoming: IncomingMessage, outgoing: ClientRequest, underWay: CallUnderWay): void {
   incoming.on('error', () => outgoing.destroy());
+  incoming.on('data', () => underWay.heard());
   incoming.on('end', () => outgoing.end());
   incoming.pipe(outgoing, { end: false });
 }
@@ -139,7 +165,8 @@ function lostAnswer(answer: Answer, error: Error): void {
   answer.refuse(502, 'Bad Gateway', text);
 }
 
-function pass(upstream: IncomingMessage, answer: Answer): void {
+function pass(upstream: IncomingMessage, answer: Answer, underWay: CallUnderWay): void {
+  underWay.heard();
   const headers: string[] = [];
   const dropped = connectionHeaders(upstream.headers.connection);
   for (let index = 0; index < upstream.rawHeaders.length; index += 2) {
@@ -151,9 +178,14 @@ function pass(upstream: IncomingMessage, answer: Answer): void {
   }
   answer.head(upstream.statusCode ?? 502, upstream.statusMessage ?? '', headers);
   upstream.on('data', (chunk: Buffer) => {
+    underWay.heard();
     if (answer.write(chunk)) return;
     upstream.pause();
-    answer.onceDrained(() => upstream.resume());
+    underWay.paused();
+    answer.onceDrained(() => {
+      underWay.heard();
+      upstream.resume();
+    });
   });
   upstream.on('end', () => answer.end(undefined, upstream.rawTrailers));
   // A client must see that the rest is missing.
@@ -167,31 +199,38 @@ function headersOf(incoming: IncomingMessage, body: Buffer | undefined, hops: nu
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';
     const lower = name.toLowerCase();
-    if (hopByHop.has(lower) || dropped.has(lower)) continue;
-    if (body !== undefined && lower === 'content-length') continue;
+    if (hopByHop.has(lower) || dropped.has(lower) || lower === 'content-length') continue;
     headers.push(name, rawHeaders[index + 1] ?? '');
   }
   headers.push(hopsHeader, `${hops};primary`);
   const address = incoming.socket.remoteAddress;
   if (hops === 1 && address !== undefined && incoming.headers['x-forwarded-for'] === undefined)
     headers.push('X-Forwarded-For', address);
-  if (body !== undefined) {
-    if (body.length > 0 || incoming.headers['content-length'] !== undefined)
-      headers.push('Content-Length', String(body.length));
-  }
-  if (body === undefined && incoming.headers['transfer-encoding'] !== undefined)
-    headers.push('Transfer-Encoding', 'chunked');
-  headers.push('Connection', 'keep-alive');
+  headers.push(...framingOf(incoming, body), 'Connection', 'keep-alive');
   return headers;
 }
 
+/**
+ * Said anew from what was understood, and always: what a client says of its framing must not get lost, or its body would be
+ * read as the next request of a connection that others use too.
+ */
+function framingOf({ headers, method }: IncomingMessage, body: Buffer | undefined): string[] {
+  if (body === undefined && headers['transfer-encoding'] !== undefined)
+    return ['Transfer-Encoding', 'chunked'];
+  const length = body?.length ?? headers['content-length'] ?? 0;
+  // Of the other methods, Node.js would say that the body is chunked.
+  if (Number(length) === 0 && isReading(method)) return [];
+  return ['Content-Length', String(length)];
+}
+
 /** How often a request was passed on; what is not of the form counts as never. */
-function hopsOf({ headers }: IncomingMessage): number {
+export function hopsOf({ headers }: IncomingMessage): number {
   return Number(/^(\d{1,2});(?:primary|here)$/.exec(String(headers[hopsHeader]))?.[1] ?? 0);
 }
 
-/** The headers that `Connection` names are for this connection only. */
+/** The headers that `Connection` names are for this connection only, but for what a message is not understood without. */
 function connectionHeaders(value: string | undefined): ReadonlySet<string> {
   if (value === undefined) return new Set();
-  return new Set(value.split(',').map((name) => name.trim().toLowerCase()));
+  const names = value.split(',').map((name) => name.trim().toLowerCase());
+  return new Set(names.filter((name) => !ofTheMessage.has(name)));
 }

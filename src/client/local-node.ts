@@ -1,5 +1,6 @@
 import { SkeinClientError } from './client-error.ts';
 import { DurableWaits } from './durable.ts';
+import { FreshStatus } from './fresh-status.ts';
 import { LocalPositions } from './local-positions.ts';
 import { errorCodeOf, errorTextOf, NodeApi } from './node-api.ts';
 import { type NodeEvent, nodeEvents } from './node-events.ts';
@@ -29,6 +30,7 @@ export class LocalNode {
   readonly role: Role;
   readonly positions: LocalPositions;
   readonly durable: DurableWaits;
+  readonly status: FreshStatus;
 
   constructor(place: Place) {
     this.place = place;
@@ -36,6 +38,7 @@ export class LocalNode {
     this.positions = new LocalPositions(place.directory);
     this.role = new Role(place, this.api, (event) => this.positions.heard(event));
     this.durable = new DurableWaits(this.api, this.positions);
+    this.status = new FreshStatus(this.api);
   }
 
   /** Undefined while a replica is not connected. Rejects with `NODE_UNREACHABLE`. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { createServer as createSocketServer } from 'node:net';
+import { connect, createServer as createSocketServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { needRequestScope, tellRefused } from './request-scope.ts';
@@ -24,6 +24,13 @@ async function replica(t: TestContext): Promise<StandInNode> {
   node.isPrimary = false;
   node.primary = 'other';
   return node;
+}
+
+/** What comes back on a connection of its own, to its end. */
+async function sendRaw(port: number, message: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.write(message);
+  return text(socket);
 }
 
 const here = (_request: unknown, response: { end(text: string): unknown }) => void response.end('here');
@@ -73,6 +80,41 @@ test('a session that has written to several databases keeps the position of each
   assert.equal(answer.headers['skein-durability'], 'replica');
 });
 
+test('a database that a request has made is waited for, and told of, with the others', async (t) => {
+  const node = await StandInNode.start(t);
+  const port = await listenBehind(t, node, (_request, response) => {
+    node.unseen = ['new.db'];
+    response.end('here');
+  });
+  const headers = { cookie: '__txid=0000000000000004' };
+  const { headers: given } = await ask(port, { method: 'POST', headers });
+  assert.equal(given['skein-position'], 'app%2Edb:0000000000000005.new%2Edb:0000000000000005');
+  assert.equal(given['skein-durability'], 'replica');
+  const waited = node.waits.filter(({ durability }) => durability === 'replica');
+  assert.deepEqual(waited.map(({ database }) => database).sort(), ['app.db', 'new.db']);
+  // The other databases stay as they are: that one alone was made.
+  node.setTxid('app.db', 5);
+  node.waits.length = 0;
+  const alone = await ask(port, { method: 'POST', headers });
+  assert.equal(alone.headers['skein-position'], 'app%2Edb:0000000000000004.new%2Edb:0000000000000005');
+  assert.deepEqual(
+    node.waits.map(({ database }) => database),
+    [undefined, 'new.db'],
+  );
+});
+
+test('a node that has to be asked for each database is asked so, from then on', async (t) => {
+  const node = await StandInNode.start(t);
+  node.takesAll = false;
+  const port = await listenBehind(t, node, here);
+  for (const _round of [1, 2])
+    assert.equal((await ask(port, { method: 'POST' })).headers['skein-position'], '0000000000000005');
+  assert.deepEqual(
+    node.waits.map(({ database }) => database),
+    [undefined, 'app.db', 'app.db', 'app.db', 'app.db'],
+  );
+});
+
 test('a primary without another candidate does not wait for one', async (t) => {
   const node = await StandInNode.start(t);
   node.hasCandidate = false;
@@ -96,6 +138,35 @@ test('a write that nothing came of sets no cookie', async (t) => {
   node.setTxid('app.db', 5);
   const { headers } = await ask(await listenBehind(t, node, here), { method: 'POST' });
   assert.deepEqual([headers['set-cookie'], headers['skein-position']], [undefined, undefined]);
+});
+
+test('what `Connection` names cannot turn a body into a request of its own', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  const port = await listenBehind(t, node, here, { alwaysForward: ['/always'] });
+  const hidden = 'GET /admin HTTP/1.1\r\nHost: a\r\nskein-hop: 1;here\r\n\r\n';
+  const chunked = `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
+  const framings = [
+    [`Content-Length: ${hidden.length}`, hidden],
+    ['Transfer-Encoding: chunked', chunked],
+  ] as const;
+  const expected: string[] = [];
+  for (const method of ['DELETE', 'GET', 'OPTIONS', 'POST', 'PUT']) {
+    for (const [framing, body] of framings) {
+      const path = '/always';
+      const connection = 'Connection: close, content-length, Transfer-Encoding, host';
+      const answer = await sendRaw(
+        port,
+        `${method} ${path} HTTP/1.1\r\nHost: a\r\n${connection}\r\n${framing}\r\n\r\n${body}`,
+      );
+      assert.match(answer, /^HTTP\/1.1 201 /, `${method} ${framing}: ${answer}`);
+      expected.push(`${method} ${path} ${hidden} hop 1;primary`);
+    }
+    const answer = await sendRaw(port, `${method} /always HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    assert.match(answer, /^HTTP\/1.1 201 /);
+    expected.push(`${method} /always  hop 1;primary`);
+  }
+  assert.deepEqual(asked, expected);
 });
 
 test('while nobody leads a write is held, and done as soon as somebody does', async (t) => {
@@ -167,6 +238,44 @@ test('a reader waits for what it wrote; when that does not come, the primary ans
   assert.equal((await waiting).body, 'here');
   const never = await ask(port, { headers: { 'skein-position': 'app.db:0000000000000004' } });
   assert.deepEqual([never.body, asked], ['there', ['GET /  hop 1;primary']]);
+});
+
+test('a position is given up where the node leads beyond doubt, and nowhere else', async (t) => {
+  const node = await StandInNode.start(t);
+  const port = await listenBehind(t, node, here, { readWaitMs: 150 });
+  const headers = { cookie: '__txid=0000000000000003' };
+  const cleared = '__txid=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax';
+  const lost = await ask(port, { headers });
+  assert.deepEqual([lost.status, lost.headers['set-cookie']], [200, [cleared]]);
+
+  for (const canWrite of [false, undefined]) {
+    node.canWrite = canWrite;
+    const unknown = await ask(port, { headers });
+    assert.deepEqual([unknown.status, unknown.headers['set-cookie']], [504, undefined], `${canWrite}`);
+    const passedOn = await ask(port, { headers: { ...headers, 'skein-hop': '1;primary' } });
+    assert.deepEqual([passedOn.status, passedOn.headers['set-cookie']], [504, undefined], `${canWrite}`);
+  }
+
+  node.canWrite = true;
+  node.setTxid('other.db', 7);
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  const several = { cookie: '__txid=other%2Edb:0000000000000006.app%2Edb:0000000000000003' };
+  const left = await ask(port, { headers: several });
+  assert.match(
+    String(left.headers['set-cookie']),
+    /^__txid=other%2Edb:0000000000000006; Path=\/; Max-Age=300/,
+  );
+});
+
+test('a reader at a node that has lost the lead without noticing is answered by the new primary', async (t) => {
+  const node = await StandInNode.start(t);
+  await startPrimary(t, node);
+  const port = await listenBehind(t, node, here, { readWaitMs: 2_000 });
+  node.canWrite = false;
+  const waiting = ask(port, { headers: { cookie: '__txid=0000000000000003' } });
+  setTimeout(() => node.become(false, 'other'), 50);
+  const { body, headers } = await waiting;
+  assert.deepEqual([body, headers['set-cookie']], ['there', ['a=1', '__txid=0000000000000009']]);
 });
 
 test('paths can be left alone, sent to the primary, or tell of health', async (t) => {

@@ -2,17 +2,29 @@ import { timingSafeEqual } from 'node:crypto';
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Answer } from './answer.ts';
 import { Exchange } from './exchange.ts';
-import { Forward, hopsHeader } from './forward.ts';
+import { Forward, hopsHeader, hopsOf } from './forward.ts';
 import { prepareToHold } from './held-response.ts';
+import { isReading } from './is-reading.ts';
 import type { LocalNode } from './local-node.ts';
 import { type MiddlewareOptions, namesFor, type Settings, settingsOf } from './middleware-options.ts';
-import { cookieName, headerName, sessionOf, type Txids } from './position-text.ts';
+import { formatTxids, headerName, sessionOf, type Txids } from './position-text.ts';
+import { passReader } from './reader-gate.ts';
+import { sessionCookie } from './session-cookie.ts';
 
 /** Carried by a request that came through this node's door, which has done all of this already. Its value is the app's token. */
 const doorHeader = 'skein-door';
 
 /** By the process and not by the module: there may be two copies of this package. */
 const handled: unique symbol = Symbol.for('skein.handled') as never;
+
+type Reader = {
+  readonly node: LocalNode;
+  readonly exchange: Exchange;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Another node has sent it: it belongs to whoever leads. */
+  readonly isForPrimary: boolean;
+};
 
 /**
  * What the door does, for one request of a `node:http` server: the same for every framework. Where the app is to answer, `next`
@@ -77,40 +89,41 @@ export class Middleware {
     exchange.isByDoor = this.#cameByDoor(request);
     if (exchange.isByDoor || passthrough?.test(path)) exchange.run();
     else if (isRead && healthPath === path) void this.#answerHealth(node, response);
-    else if (!isRead || request.headers[hopsHeader] !== undefined || alwaysForward?.test(path))
-      exchange.onPrimary();
-    else this.#read(node, exchange, request, response);
+    else if (!isRead || alwaysForward?.test(path)) exchange.onPrimary();
+    else this.#read({ node, exchange, request, response, isForPrimary: hopsOf(request) > 0 });
   }
 
   /** Lets a reader who wrote elsewhere in as soon as this node has what it wrote. */
-  #read(node: LocalNode, exchange: Exchange, request: IncomingMessage, response: ServerResponse): void {
+  #read(reader: Reader): void {
+    const { node, exchange, request, isForPrimary } = reader;
     const wanted = sessionOf(request, namesFor(this.#settings, node.positions));
-    if (!wanted || node.positions.hasReached(wanted)) {
-      exchange.run();
-    } else if (node.role.isPrimary) {
-      // What the primary does not have is nowhere: a session cannot wait for it.
-      if (request.headers[headerName] === undefined)
-        response.appendHeader('set-cookie', `${cookieName}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax`);
-      exchange.run();
-    } else {
-      void this.#catchUp(node, exchange, response, wanted);
-    }
+    const isElsewhere = isForPrimary && !node.role.isPrimary;
+    if (wanted && !isElsewhere && !node.positions.hasReached(wanted)) void this.#catchUp(reader, wanted);
+    else if (isForPrimary) exchange.onPrimary();
+    else exchange.run();
   }
 
-  async #catchUp(
-    node: LocalNode,
-    exchange: Exchange,
-    response: ServerResponse,
-    wanted: Txids,
-  ): Promise<void> {
+  async #catchUp(reader: Reader, wanted: Txids): Promise<void> {
+    const { node, exchange, request, response, isForPrimary } = reader;
+    const { readWaitMs } = this.#settings;
     const gone = new AbortController();
     const leave = () => gone.abort();
     response.once('close', leave);
-    const hasReached = await node.reaches(wanted, this.#settings.readWaitMs, gone.signal);
+    const passage = await passReader(node, wanted, readWaitMs, gone.signal);
     response.off('close', leave);
     if (gone.signal.aborted) return;
-    if (hasReached) exchange.run();
-    else exchange.onPrimary();
+    if (passage.kind === 'late') {
+      if (!node.role.isPrimary) exchange.onPrimary(() => void this.#catchUp(reader, wanted));
+      else refuseReader(response, readWaitMs);
+      return;
+    }
+    // A session cannot wait for what is nowhere.
+    if (passage.kind === 'gone' && request.headers[headerName] === undefined) {
+      const text = formatTxids(passage.left, namesFor(this.#settings, node.positions)) ?? '';
+      response.appendHeader('set-cookie', sessionCookie(text, request));
+    }
+    if (isForPrimary) exchange.onPrimary();
+    else exchange.run();
   }
 
   /** Takes the mark away, true or not: the app has no use for it, and its token must not be seen. */
@@ -140,15 +153,16 @@ export class Middleware {
   }
 }
 
+function refuseReader(response: ServerResponse, waitMs: number): void {
+  const text = `This node does not have what you have written last, after ${waitMs} ms. Try again.`;
+  new Answer(response).refuse(504, 'Gateway Timeout', text, ['retry-after', '1']);
+}
+
 /** Marks it, so that a request is handled once where both the app and the preload have a middleware. */
 function isHandled(request: IncomingMessage & { [handled]?: true }): boolean {
   if (request[handled]) return true;
   request[handled] = true;
   return false;
-}
-
-function isReading(method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE';
 }
 
 function pathOf(url = '/'): string {

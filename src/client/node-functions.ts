@@ -61,15 +61,14 @@ export async function durable(
   if (local === undefined) return undefined;
   const { timeoutMs = 5_000, signal } = options;
   signal?.throwIfAborted();
-  const { positions, isTimedOut } = await local.durable.settle(level, { timeoutMs, signal });
+  const { written, isTimedOut } = await local.durable.settle(level, { timeoutMs, signal });
   if (isTimedOut) {
     throw new SkeinClientError(
       'WAIT_TIMEOUT',
       `What was committed is not held as "${level}" asks after ${timeoutMs} ms. It may be later.`,
     );
   }
-  const txids = [...positions].map(([name, text]) => [name, Number.parseInt(text, 16)] as const);
-  return formatTxids(new Map(txids), local.positions.names());
+  return formatTxids(written, [...new Set([...local.positions.names(), ...written.keys()])]);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -16,6 +16,13 @@ const checksum = 'c3f02f3fc1cfa2ac';
 export class StandInNode {
   isPrimary = true;
   primary: string | undefined = 'self';
+  /** Whether it leads beyond doubt; undefined for a node that gives no answer at all, like one that stands still. */
+  canWrite: boolean | undefined = true;
+  /** Whether POST /wait takes all databases at once, which older nodes do not. */
+  takesAll = true;
+  /** Databases that nobody else than the node has seen yet. */
+  unseen: readonly string[] = [];
+  epoch = 1;
   hasCandidate = true;
   isDurable = true;
   /** Where a tunnel leads; undefined for a node that knows no primary. */
@@ -25,6 +32,8 @@ export class StandInNode {
   tunnels = 0;
   readonly #server: Server;
   readonly #listeners = new Set<ServerResponse>();
+  readonly #statuses = new EventEmitter();
+  readonly #txids = new Map<string, number>();
 
   private constructor() {
     this.#server = createServer((call, answer) => void this.#answer(call, answer));
@@ -75,8 +84,13 @@ export class StandInNode {
   }
 
   setTxid(database: string, txid: number): void {
-    const hex = txid.toString(16).padStart(16, '0');
-    writeFileSync(join(this.directory, `${database}-pos`), `${hex}/${checksum}\n`);
+    this.#txids.set(database, txid);
+    writeFileSync(join(this.directory, `${database}-pos`), `${hexOf(txid)}/${checksum}\n`);
+  }
+
+  /** Resolves when GET /status has come so many more times. */
+  async asked(times: number): Promise<void> {
+    for (let count = 0; count < times; count += 1) await once(this.#statuses, 'asked');
   }
 
   /** Tells all who listen. */
@@ -99,9 +113,15 @@ export class StandInNode {
     }
     const role = this.isPrimary ? 'primary' : 'replica';
     if (call.url === '/status') {
+      this.#statuses.emit('asked');
       const primary = this.primary === undefined ? null : { node: this.primary, url: 'http://there' };
+      const { canWrite } = this;
+      if (canWrite === undefined) return;
       const replicas = [{ candidate: true, connected: this.hasCandidate }];
-      answer.end(JSON.stringify({ role, primary, replicas, databases: { 'app.db': { lagMs: 0 } } }));
+      const databases = Object.fromEntries(
+        [...this.#txids].map(([name, txid]) => [name, { lagMs: 0, txid: hexOf(txid) }]),
+      );
+      answer.end(JSON.stringify({ role, canWrite, epoch: this.epoch, primary, replicas, databases }));
       return;
     }
     if (call.url !== '/wait') {
@@ -110,6 +130,16 @@ export class StandInNode {
     }
     const wait = JSON.parse(await text(call)) as Record<string, unknown>;
     this.waits.push(wait);
+    if (wait.database === undefined) {
+      if (!this.takesAll) {
+        answer.writeHead(400).end('{"error":{"code":"USAGE","message":"database: required"}}');
+        return;
+      }
+      const known = [...this.#txids.keys(), ...this.unseen];
+      const positions = Object.fromEntries(known.map((name) => [name, `0000000000000005/${checksum}`]));
+      answer.end(JSON.stringify({ positions, role }));
+      return;
+    }
     if (wait.durability === undefined || this.isDurable) {
       answer.end(
         JSON.stringify({ position: wait.position ?? `0000000000000005/${checksum}`, nodes: [], role }),
@@ -122,6 +152,10 @@ export class StandInNode {
       );
     }
   }
+}
+
+function hexOf(txid: number): string {
+  return txid.toString(16).padStart(16, '0');
 }
 
 export type TestAnswer = {
