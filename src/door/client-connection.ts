@@ -31,6 +31,7 @@ const lingerMs = 2_000;
 export class ClientConnection implements ExchangeClient {
   readonly shared: DoorShared;
   readonly isTunnel: boolean;
+  readonly againMark: string | undefined;
   readonly #owner: ConnectionOwner;
   readonly #peer: Peer;
   readonly #socket: Duplex;
@@ -54,6 +55,7 @@ export class ClientConnection implements ExchangeClient {
     this.#socket = socket;
     this.#peer = peer;
     this.isTunnel = peer.isTunnel;
+    this.againMark = peer.againMark;
     this.#reader = new HeadReader(shared.limits.headBytesMax, true);
     this.#sinceMs = shared.nowMs();
     socket.on('data', this.#onData);

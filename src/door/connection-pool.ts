@@ -1,9 +1,9 @@
-import type { Socket } from 'node:net';
+import type { Tunnel } from './open-tunnel.ts';
 import { UpstreamConnection } from './upstream-connection.ts';
 
 export type ConnectionPoolParts = {
   /** Rejects when the other side cannot be reached. */
-  open(): Promise<Socket>;
+  open(): Promise<Tunnel>;
   readonly headBytesMax: number;
   /** After this time an idle connection is closed; sooner when the other side says so. */
   readonly idleMs: number;
@@ -45,14 +45,14 @@ export class ConnectionPool {
 
   /** A new one. Rejects when the other side cannot be reached. */
   async open(): Promise<UpstreamConnection> {
-    const socket = await this.#parts.open();
-    const connection = new UpstreamConnection(socket, this.#parts.headBytesMax, this.release, (gone) => {
+    const tunnel = await this.#parts.open();
+    const connection = new UpstreamConnection(tunnel, this.#parts.headBytesMax, this.release, (gone) => {
       this.#all.delete(gone);
       const index = this.#idle.indexOf(gone);
       if (index >= 0) this.#idle.splice(index, 1);
     });
     this.#all.add(connection);
-    if (this.#isStopped) socket.destroy();
+    if (this.#isStopped) tunnel.socket.destroy();
     return connection;
   }
 

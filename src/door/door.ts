@@ -85,9 +85,9 @@ export class Door implements DoorShared, ConnectionOwner {
     return promise;
   }
 
-  /** Serves a socket that came another way: the end of a tunnel. */
-  enter(socket: Duplex): void {
-    this.#take(socket, Peer.tunnel());
+  /** Serves a socket that came another way: the end of a tunnel, with the mark that its other end was told. */
+  enter(socket: Duplex, againMark: string): void {
+    this.#take(socket, Peer.tunnel(againMark));
   }
 
   /** Takes no more connections but those of other nodes, which are told to go elsewhere, and waits up to `timeoutMs` until all requests are answered. */

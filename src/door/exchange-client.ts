@@ -14,6 +14,7 @@ export type Answerable = {
 export type ExchangeClient = {
   readonly shared: DoorShared;
   readonly isTunnel: boolean;
+  readonly againMark: string | undefined;
   isSecure(head: RequestHead): boolean;
   sender(head: RequestHead): Sender;
   /** Whether another request may follow this one. */

@@ -29,6 +29,8 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #forwarding: Forwarding | undefined;
   #connection: UpstreamConnection | undefined;
   #isConnectionFresh = true;
+  /** Of the connection that the request went on last. */
+  #upstreamMark: string | undefined;
   #settled: (() => void) | undefined;
   /** What of the request's body could not be sent so far. */
   #queue: Buffer[] = [];
@@ -70,6 +72,10 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   get isFromNode(): boolean {
     return this.#client.isTunnel;
+  }
+
+  get againMark(): string | undefined {
+    return this.#client.againMark;
   }
 
   get isSecure(): boolean {
@@ -152,7 +158,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#isResponseComplete = isComplete;
     if (isComplete) this.#connection = undefined;
     this.#settle();
-    const review = this.#forwarding?.review?.(head);
+    const review = this.#forwarding?.review?.(head, this.#upstreamMark);
     if (!(review instanceof Promise)) {
       this.#reviewed(review);
       return;
@@ -274,6 +280,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #attach(connection: UpstreamConnection, forwarding: Forwarding): void {
     this.#connection = connection;
     this.#isConnectionFresh = connection.uses === 0;
+    this.#upstreamMark = connection.againMark;
     connection.start(this);
     const { head } = this;
     const expects = !this.#hasContinued && !this.#isRequestComplete && this.#queueBytes === 0;

@@ -13,6 +13,9 @@ const hopByHop = new Set([
   'upgrade',
 ]);
 
+/** What doors and the app's library tell each other, and nobody else tells them. */
+const betweenParts = ['skein-again', 'skein-door', 'skein-wrote'];
+
 /** What the door says of the client itself. A program that takes `_` for `-` must not be told otherwise by that way. */
 const ofTheDoor = new Set([
   ...hopByHop,
@@ -24,9 +27,12 @@ const ofTheDoor = new Set([
   'forwarded',
   'skein-hop',
   'fly-replay-src',
+  ...betweenParts,
 ]);
 
-const madeAnew = new Set(['host', 'expect', 'http2-settings', 'skein-hop']);
+const madeAnew = new Set(['host', 'expect', 'http2-settings', 'skein-hop', ...betweenParts]);
+/** Never handed on in a response. */
+const ofOneHop = new Set([...hopByHop, ...betweenParts]);
 
 /** Who asks, as the app is told. */
 export type Sender = {
@@ -105,7 +111,7 @@ function fieldLines(fields: Fields, drops: ReadonlySet<string> | undefined): str
   let text = '';
   for (let at = 0; at < list.length; at += 3) {
     const lower = list[at + 1];
-    if (hopByHop.has(lower) || named?.has(lower) || drops?.has(lower)) continue;
+    if (ofOneHop.has(lower) || named?.has(lower) || drops?.has(lower)) continue;
     text += `${list[at]}: ${list[at + 2]}\r\n`;
   }
   return text;

@@ -18,5 +18,8 @@ export function parseHop(text: string | undefined): Hop | undefined {
   return { count: Number(count), intent: intent === 'here' ? 'here' : 'primary' };
 }
 
-/** In an answer from one door to another: nothing was done, and the request belongs elsewhere soon. */
+/**
+ * In an answer from one door to another: nothing was done, and the request belongs elsewhere soon. Its value is the mark that the
+ * two agreed on when their tunnel opened, which no app knows.
+ */
 export const againHeader = 'skein-again';

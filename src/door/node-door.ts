@@ -59,9 +59,9 @@ export class NodeDoor {
     return this.#door.listen();
   }
 
-  /** Serves the end of a tunnel. */
-  enter(socket: Duplex): void {
-    this.#door.enter(socket);
+  /** Serves the end of a tunnel, whose other end was told the mark. */
+  enter(socket: Duplex, againMark: string): void {
+    this.#door.enter(socket, againMark);
   }
 
   /** Waits until the app has answered the writes that it was given, up to `timeoutMs`. Others are held by now. */

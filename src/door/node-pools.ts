@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { ConnectionPool } from './connection-pool.ts';
-import { openTunnel } from './open-tunnel.ts';
+import { openTunnel, type Tunnel } from './open-tunnel.ts';
 
 /** Kept shorter than the other door keeps them. */
 const tunnelIdleMs = 20_000;
@@ -27,7 +27,7 @@ export class NodePools {
     this.#parts = parts;
     const { headBytesMax, appPort } = parts;
     const nowMs = () => parts.nowMs();
-    this.app = new ConnectionPool({ open: () => connectTo(appPort), headBytesMax, idleMs: appIdleMs, nowMs });
+    this.app = new ConnectionPool({ open: () => openApp(appPort), headBytesMax, idleMs: appIdleMs, nowMs });
   }
 
   to(url: string): ConnectionPool {
@@ -56,8 +56,12 @@ export class NodePools {
   }
 }
 
+export async function openApp(port: number): Promise<Tunnel> {
+  return { socket: await connectTo(port), againMark: undefined };
+}
+
 /** Rejects with the system's error. The socket is half-open, and has no listeners. */
-export function connectTo(port: number): Promise<Socket> {
+function connectTo(port: number): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
   const timer = setTimeout(() => socket.destroy(new Error('no answer in time')), appTimeoutMs);

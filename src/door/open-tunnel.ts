@@ -2,6 +2,7 @@ import { type ClientRequest, type IncomingMessage, request as requestHttp } from
 import { request as requestHttps } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { SkeinError } from '../base/errors.ts';
+import { againHeader } from './hop.ts';
 
 /** One path for all tunnels of the API; what they lead to is in the query. */
 export const tunnelPath = '/tunnel';
@@ -20,12 +21,18 @@ export type TunnelTarget = {
   readonly hops?: number;
 };
 
+export type Tunnel = {
+  readonly socket: Socket;
+  /** By this the door at the other end tells that nothing was done; undefined where there is no door. */
+  readonly againMark: string | undefined;
+};
+
 /**
  * Opens a byte pipe to a node's door, through its API. The socket is half-open where the system's are, and has no listeners.
  * Rejects with `NODE_UNREACHABLE` when the node does not answer or does not take part, or when `signal` aborts.
  */
-export function openTunnel(target: TunnelTarget, signal?: AbortSignal): Promise<Socket> {
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+export function openTunnel(target: TunnelTarget, signal?: AbortSignal): Promise<Tunnel> {
+  const { promise, resolve, reject } = Promise.withResolvers<Tunnel>();
   const request = requestTunnel(target);
   const fail = (reason: string, cause?: unknown) =>
     reject(
@@ -38,10 +45,11 @@ export function openTunnel(target: TunnelTarget, signal?: AbortSignal): Promise<
   const abort = () => request.destroy(new Error('it is not wanted any more'));
   if (signal?.aborted) abort();
   signal?.addEventListener('abort', abort, { once: true });
-  request.once('upgrade', (_response, socket: Socket, head: Buffer) => {
+  request.once('upgrade', ({ headers }, socket: Socket, head: Buffer) => {
     request.off('error', fail);
     if (head.length > 0) socket.unshift(head);
-    resolve(socket);
+    const againMark = headers[againHeader];
+    resolve({ socket, againMark: typeof againMark === 'string' ? againMark : undefined });
   });
   request.once('response', (response) => {
     void refusalOf(response).then((text) => {

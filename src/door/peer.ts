@@ -19,12 +19,13 @@ const privateAddress =
 
 /** Who is at the other end of a client's connection, and what the app is told of that. */
 export class Peer {
-  readonly isTunnel: boolean;
+  /** Of a tunnel: what its two ends have agreed on. */
+  readonly againMark: string | undefined;
   readonly #address: string;
   readonly #isTrusted: boolean;
 
-  private constructor(isTunnel: boolean, address: string, isTrusted: boolean) {
-    this.isTunnel = isTunnel;
+  private constructor(againMark: string | undefined, address: string, isTrusted: boolean) {
+    this.againMark = againMark;
     this.#address = address;
     this.#isTrusted = isTrusted;
   }
@@ -32,12 +33,16 @@ export class Peer {
   static at(remoteAddress: string | undefined, trust: ForwardedTrust): Peer {
     const address = (remoteAddress ?? 'unknown').replace(/^::ffff:/i, '');
     const isTrusted = trust === 'all' || (trust === 'private' && privateAddress.test(address));
-    return new Peer(false, address, isTrusted);
+    return new Peer(undefined, address, isTrusted);
   }
 
   /** Another door, which has said all this, or the app. */
-  static tunnel(): Peer {
-    return new Peer(true, '', true);
+  static tunnel(againMark: string): Peer {
+    return new Peer(againMark, '', true);
+  }
+
+  get isTunnel(): boolean {
+    return this.againMark !== undefined;
   }
 
   sender({ fields, host = '' }: RequestHead): Sender {

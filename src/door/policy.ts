@@ -56,7 +56,7 @@ export class Policy implements Router {
   route(request: RoutedRequest): Route | Promise<Route> {
     const { head, isFromNode } = request;
     // The node gives up the lead in a moment; the other door finds who has it then.
-    if (isFromNode && request.isDraining) return stopping;
+    if (isFromNode && request.isDraining) return stopping(request.againMark);
     if (this.#isPassedThrough(head.path)) return this.#toApp('', {});
     if (healthPaths.has(head.path)) return doorHealth(this.#node, this.#pools.app, this.#http.maxLagMs);
     const hop = isFromNode ? parseHop(head.fields.get(hopHeader)) : undefined;
@@ -226,15 +226,16 @@ export class Policy implements Router {
 
 const nothingKnown: Session = { epoch: 0, position: new Map() };
 
-const stopping: Answer = {
-  kind: 'answer',
-  status: 503,
-  lines: `${againHeader}: 1\r\nRetry-After: 1\r\n`,
-  body: 'This node is stopping. Nothing was done.\n',
-};
+function stopping(againMark: string | undefined): Answer {
+  const mark = againMark === undefined ? '' : `${againHeader}: ${againMark}\r\n`;
+  const body = 'This node is stopping. Nothing was done.\n';
+  return { kind: 'answer', status: 503, lines: `${mark}Retry-After: 1\r\n`, body };
+}
 
-function reviewOfNode({ fields }: ResponseHead): Review | undefined {
-  return fields.get(againHeader) === undefined ? undefined : { again: true };
+/** Only the other door can say so: an app may have done something. */
+function reviewOfNode({ status, fields }: ResponseHead, againMark: string | undefined): Review | undefined {
+  const isAgain = status === 503 && againMark !== undefined && fields.get(againHeader) === againMark;
+  return isAgain ? { again: true } : undefined;
 }
 
 function refusal(status: number, message: string): Answer {

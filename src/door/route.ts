@@ -21,8 +21,11 @@ export type Forwarding = {
   readonly isToNode: boolean;
   /** Called each time that the request is sent; what it returns, when the app is done with it, or will never be. */
   readonly sending?: () => () => void;
-  /** What is to be changed in the response, perhaps after a wait; undefined for nothing. Rejects with a `SkeinError` at most. */
-  readonly review?: (head: ResponseHead) => Review | undefined | Promise<Review | undefined>;
+  /** `againMark` is the connection's. What is to be changed in the response, perhaps after a wait; undefined for nothing. Rejects with a `SkeinError` at most. */
+  readonly review?: (
+    head: ResponseHead,
+    againMark: string | undefined,
+  ) => Review | undefined | Promise<Review | undefined>;
 };
 
 export type Review = {
@@ -44,6 +47,8 @@ export type RoutedRequest = {
   readonly head: RequestHead;
   /** It came through a tunnel: from another door, or from the app. */
   readonly isFromNode: boolean;
+  /** By this the door at the other end of a tunnel knows that nothing was done here. */
+  readonly againMark: string | undefined;
   /** How the client reached the first proxy. */
   readonly isSecure: boolean;
   /** The node stops: what another door can send elsewhere is not to be begun here. */

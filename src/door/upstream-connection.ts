@@ -4,6 +4,7 @@ import { BadMessage } from './bad-message.ts';
 import { BodyReader } from './body-reader.ts';
 import type { Fields } from './fields.ts';
 import { HeadReader } from './head-reader.ts';
+import type { Tunnel } from './open-tunnel.ts';
 import { framingOf, parseResponseHead, type ResponseFraming, type ResponseHead } from './response-head.ts';
 
 /** What one request hears of its response. */
@@ -31,6 +32,7 @@ const nothing = Buffer.alloc(0);
 /** One connection to an app, or through a tunnel to another door: one request after the other. */
 export class UpstreamConnection {
   readonly socket: Socket;
+  readonly againMark: string | undefined;
   /** How many requests it has had. */
   uses = 0;
   /** On the door's coarse clock. */
@@ -49,12 +51,13 @@ export class UpstreamConnection {
   #isRequestSent = false;
 
   constructor(
-    socket: Socket,
+    { socket, againMark }: Tunnel,
     headBytesMax: number,
     idle: (connection: UpstreamConnection) => void,
     gone: (connection: UpstreamConnection) => void,
   ) {
     this.socket = socket;
+    this.againMark = againMark;
     this.#idle = idle;
     this.#gone = gone;
     this.#reader = new HeadReader(headBytesMax, false);

@@ -78,7 +78,7 @@ async function talk(socket: Socket, said: string): Promise<string> {
 test("a tunnel is a pipe to the node's app, both ways, whose ends close one after the other", async (t) => {
   const url = await startNode(t, 'one');
   const large = 'x'.repeat(3_000_000);
-  assert.equal(await talk(await openTunnel({ url, secret }), large), `one:${large}`);
+  assert.equal(await talk((await openTunnel({ url, secret })).socket, large), `one:${large}`);
 });
 
 test('a tunnel leads to another node through the one that is asked', async (t) => {
@@ -87,9 +87,9 @@ test('a tunnel leads to another node through the one that is asked', async (t) =
     urlOf: async (node) => (node === 'far' ? far : undefined),
     primary: async () => ({ node: 'far', url: far, isHere: false }),
   });
-  assert.equal(await talk(await openTunnel({ url: near, secret, to: 'far' }), 'a'), 'far:a');
-  assert.equal(await talk(await openTunnel({ url: near, secret, to: 'primary' }), 'b'), 'far:b');
-  assert.equal(await talk(await openTunnel({ url: near, secret, to: 'near' }), 'c'), 'near:c');
+  assert.equal(await talk((await openTunnel({ url: near, secret, to: 'far' })).socket, 'a'), 'far:a');
+  assert.equal(await talk((await openTunnel({ url: near, secret, to: 'primary' })).socket, 'b'), 'far:b');
+  assert.equal(await talk((await openTunnel({ url: near, secret, to: 'near' })).socket, 'c'), 'near:c');
 });
 
 test('a node that is not known is asked for at the primary, and not for ever', async (t) => {
@@ -101,7 +101,7 @@ test('a node that is not known is asked for at the primary, and not for ever', a
   const near = await startNode(t, 'near', {
     primary: async () => ({ node: 'primary', url: primary, isHere: false }),
   });
-  assert.equal(await talk(await openTunnel({ url: near, secret, to: 'far' }), 'a'), 'far:a');
+  assert.equal(await talk((await openTunnel({ url: near, secret, to: 'far' })).socket, 'a'), 'far:a');
   await assert.rejects(openTunnel({ url: near, secret, to: 'nobody' }), {
     code: 'NODE_UNREACHABLE',
     message: /502.*404.*No node nobody is known here/,
@@ -115,7 +115,7 @@ test('without a primary there is no tunnel to it', async (t) => {
 
 test("a tunnel opens for the secret and for the app's token, and for nobody else", async (t) => {
   const url = await startNode(t, 'one');
-  assert.equal(await talk(await openTunnel({ url, secret: appToken }), 'a'), 'one:a');
+  assert.equal(await talk((await openTunnel({ url, secret: appToken })).socket, 'a'), 'one:a');
   await assert.rejects(openTunnel({ url, secret: 'another' }), /401/);
   await assert.rejects(openTunnel({ url, secret: undefined }), /401/);
 });
@@ -131,7 +131,7 @@ test("the app's token is good for nothing that changes the node", async (t) => {
 
 test('a far end that breaks off breaks this end', async (t) => {
   const url = await startNode(t, 'one');
-  const socket = await openTunnel({ url, secret });
+  const { socket } = await openTunnel({ url, secret });
   const closed = once(socket, 'close');
   socket.on('error', () => undefined);
   socket.resetAndDestroy();

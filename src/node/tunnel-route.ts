@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { messageOf } from '../base/errors.ts';
+import { againHeader } from '../door/hop.ts';
 import { joinSockets } from '../door/join-sockets.ts';
-import { openTunnel, tunnelProtocol } from '../door/open-tunnel.ts';
+import { openTunnel, type Tunnel, tunnelProtocol } from '../door/open-tunnel.ts';
 import type { PrimaryPlace } from './primary-watch.ts';
 
 export type TunnelRouteParts = {
@@ -16,7 +18,7 @@ export type TunnelRouteParts = {
   /** Undefined for a node that this one does not know. */
   urlOf(node: string): Promise<string | undefined>;
   /** This node's door, which takes the socket over; undefined where it has none. */
-  door(): ((socket: Duplex) => void) | undefined;
+  door(): ((socket: Duplex, againMark: string) => void) | undefined;
 };
 
 const tunnelsMax = 4_000;
@@ -88,24 +90,30 @@ export class TunnelRoute {
 
   async #enter(socket: Duplex, signal: AbortSignal): Promise<void> {
     const enter = this.#parts.door();
-    if (!enter) return this.#join(socket, await connectToApp(this.#parts.appPort, signal));
-    agree(socket);
-    enter(socket);
+    if (!enter) {
+      const app = await connectToApp(this.#parts.appPort, signal);
+      return this.#join(socket, { socket: app, againMark: undefined });
+    }
+    // Of this tunnel alone: an app that opens one itself learns nothing of others.
+    const againMark = randomBytes(16).toString('hex');
+    agree(socket, againMark);
+    enter(socket, againMark);
   }
 
-  #join(socket: Duplex, far: Socket): void {
+  #join(socket: Duplex, far: Tunnel): void {
     if (socket.destroyed) {
-      far.destroy();
+      far.socket.destroy();
       return;
     }
-    agree(socket);
-    joinSockets(socket, far);
+    agree(socket, far.againMark);
+    joinSockets(socket, far.socket);
   }
 }
 
-function agree(socket: Duplex): void {
+function agree(socket: Duplex, againMark: string | undefined): void {
+  const mark = againMark === undefined ? '' : `${againHeader}: ${againMark}\r\n`;
   socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${tunnelProtocol}\r\n\r\n`,
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${tunnelProtocol}\r\n${mark}\r\n`,
   );
 }
 

@@ -50,7 +50,7 @@ export class WaysIn {
       primaryWaitMs: http.primaryWaitMs,
       primary: (timeoutMs, signal) => this.#primaryWatch.wait(timeoutMs, signal),
       urlOf: (name) => this.#urlOf(name),
-      door: () => this.door && ((socket) => this.door?.enter(socket)),
+      door: () => this.door && ((socket, mark) => this.door?.enter(socket, mark)),
     });
     this.door = this.#createDoor();
     this.bus = createNodeBus(parts);

@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test';
 import { ConnectionPool } from '../../src/door/connection-pool.ts';
 import { Door, type DoorOptions } from '../../src/door/door.ts';
 import type { ConnectionLimits } from '../../src/door/door-shared.ts';
-import { connectTo } from '../../src/door/node-pools.ts';
+import { openApp } from '../../src/door/node-pools.ts';
 import { freePorts } from './free-ports.ts';
 import { RawApp } from './raw-app.ts';
 import { RawPeer } from './raw-peer.ts';
@@ -36,7 +36,7 @@ export class BareDoor {
     const app = await RawApp.start(t);
     const [port] = await freePorts(1);
     const pool = new ConnectionPool({
-      open: () => connectTo(app.port),
+      open: () => openApp(app.port),
       headBytesMax: limits.headBytesMax,
       idleMs: 4_000,
       nowMs: () => door.nowMs(),
