@@ -26,7 +26,7 @@ test('a holder that dies frees the primary after its time, and what it wrote is 
   await assertInStep(cluster);
   assert.equal(await sqlite3(replica.path('app.db'), 'SELECT text FROM notes'), 'here');
   assert.equal(lostEntries(replica).length, 1, replica.tail());
-  assert.equal(existsSync(replica.path('.skein/lent')), false);
+  assert.equal(existsSync(replica.path('.skein/lent/app.db')), false);
 });
 
 test('a primary that dies under a halt lock goes on without what it was not sent, which is kept', {

@@ -9,14 +9,19 @@ export function isEcho(beginning: Uint8Array, { txid }: Position): boolean {
   return beginning.length >= ltxHeaderBytes && decodeHeader(beginning).maxTxid === txid;
 }
 
-/** Reads such a file, changes nothing, and fails with `POSITION_MISMATCH` when it leads elsewhere. */
-export function echoOf(position: Position): ReplicaApply {
+/**
+ * Reads such a file, changes nothing, and calls `confirmed` at its end, or fails with `POSITION_MISMATCH` when it leads elsewhere.
+ */
+export function echoOf(position: Position, confirmed: () => void): ReplicaApply {
   const decoder = new LtxDecoder({ page: () => undefined });
   return {
     push: (chunk) => decoder.push(chunk),
     finish: () => {
       const { trailer } = decoder.end();
-      if (checksumsAgree(trailer.postApplyChecksum, position.checksum)) return position;
+      if (checksumsAgree(trailer.postApplyChecksum, position.checksum)) {
+        confirmed();
+        return position;
+      }
       throw new SkeinError(
         'POSITION_MISMATCH',
         `The primary has other transactions than this node at ${formatPosition(position)}.`,

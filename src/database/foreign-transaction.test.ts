@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { positionsEqual } from '../ltx/position.ts';
+import { obstacleTo } from '../lease/eligibility.ts';
+import { formatPosition, type Position, positionsEqual } from '../ltx/position.ts';
 import type { CapturedBatch } from './capture.ts';
 import type { PrimaryDatabase } from './primary-database.ts';
 import type { ReplicaDatabase } from './replica-database.ts';
+import { ReplicaSet } from './replica-set.ts';
 import { applyBytes, follow, installFrom, pagesOf, recordBytes, TestNode } from './test-support.ts';
 
 async function pair(t: TestContext) {
@@ -126,4 +128,83 @@ test('while it is lent nothing is applied, and a writer that does not let go is 
   app.exec('ROLLBACK');
   assert.equal(await lent.takeBack(1_000), 'nothing');
   (await replica.pin()).release();
+});
+
+test('what was written on a lent replica counts for its node when the primary has it, and not before', async (t) => {
+  const { app, primary, replica, there } = await pair(t);
+  const batches: Buffer[] = [];
+  primary.addListener({ advanced: (one) => batches.push(recordBytes(one)), restarted: () => undefined });
+  const lentAt = replica.position;
+  const batch = await written(replica, there, t, 'DELETE FROM t', 'INSERT INTO t(v) VALUES (1)');
+  assert.equal(replica.position.txid, lentAt.txid + 2);
+  assert.deepEqual(replica.provenPosition, lentAt);
+  replica.confirm(lentAt);
+  assert.deepEqual(replica.provenPosition, lentAt, 'the primary is not there');
+  await taken(primary, batch);
+  const echo = replica.beginApply('next', batches[0]);
+  echo.push(batches[0] ?? Buffer.alloc(0));
+  echo.finish();
+  assert.deepEqual(replica.provenPosition, primary.position);
+
+  await taken(primary, await written(replica, there, t, 'INSERT INTO t(v) VALUES (2)'));
+  assert.notDeepEqual(replica.provenPosition, primary.position);
+  replica.confirm(primary.position);
+  assert.deepEqual(replica.provenPosition, primary.position, 'as its heartbeat says');
+
+  await taken(primary, await written(replica, there, t, 'INSERT INTO t(v) VALUES (3)'));
+  app.exec('INSERT INTO t(v) VALUES (4)');
+  await primary.capture();
+  applyBytes(replica, batches.at(-1) ?? Buffer.alloc(0));
+  assert.deepEqual(replica.provenPosition, primary.position, 'what comes next follows on it');
+  const lent = await replica.lend(replica.position);
+  assert.equal(await lent.takeBack(1_000), 'nothing');
+  assert.deepEqual(replica.provenPosition, primary.position);
+});
+
+test('a lent replica cannot win over one that has what was acknowledged after its lock had ended', async (t) => {
+  const { app, primary, replica, there } = await pair(t);
+  const standby = await installFrom(t, primary, new TestNode(t));
+  const following = follow(primary, standby);
+  const lent = await replica.lend(replica.position);
+  const program = there.app(t);
+  for (let count = 0; count < 3; count += 1) program.exec("INSERT INTO t(v) VALUES ('there')");
+  app.exec("INSERT INTO t(v) VALUES ('acknowledged')");
+  await primary.capture();
+  following.stop();
+  const positions = (at: Position) => ({ 'a.db': formatPosition(at) });
+  const safe = { epoch: 3, positions: positions(primary.position) };
+  const record = { epoch: 3, holder: null, standby: null, positions: {}, safe };
+  const obstacle = ({ provenPosition }: ReplicaDatabase) =>
+    obstacleTo({ node: 'c', candidate: true, epoch: 3, positions: positions(provenPosition) }, record);
+  assert.match(obstacle(replica) ?? '', /lacks acknowledged transactions/, 'while it is lent');
+  await lent.takeBack(1_000);
+  assert.ok(replica.position.txid > primary.position.txid);
+  assert.match(obstacle(replica) ?? '', /lacks acknowledged transactions/, 'unconfirmed');
+  assert.equal(obstacle(standby), undefined);
+
+  await replica.close();
+  const set = new ReplicaSet(there.context, there.directory);
+  await set.start();
+  t.after(() => set.stop());
+  const again = set.get('a.db');
+  assert.ok(again && again.position.txid > primary.position.txid);
+  assert.match(obstacle(again) ?? '', /lacks acknowledged transactions/, 'after a restart');
+});
+
+test('what a program wrote on a lent replica before its node died is in the log after the start', async (t) => {
+  const { replica, there } = await pair(t);
+  const lentAt = replica.position;
+  const lent = await replica.lend(lentAt);
+  const program = there.app(t);
+  program.exec("INSERT INTO t(v) VALUES ('there')");
+  lent.abandon();
+  await replica.close();
+  const set = new ReplicaSet(there.context, there.directory);
+  await set.start();
+  t.after(() => set.stop());
+  const again = set.get('a.db');
+  assert.ok(again);
+  assert.equal(again.position.txid, lentAt.txid + 1);
+  assert.deepEqual(again.provenPosition, lentAt);
+  assert.throws(() => program.exec('PRAGMA busy_timeout = 0; INSERT INTO t(v) VALUES (0)'), /locked/);
 });

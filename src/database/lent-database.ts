@@ -1,5 +1,3 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { CapturedBatch } from './capture.ts';
 
 /** A replica's database that programs of this node may write, while the primary has halted its own. */
@@ -15,36 +13,3 @@ export type LentDatabase = {
   readonly isClosing: () => boolean;
   abandon(): void;
 };
-
-/**
- * Marks in Skein's directory, by database: while one is there, what a program of this replica wrote may not be in the log yet, and
- * a start looks for it as on a primary.
- */
-export class LentMarks {
-  readonly #directory: string;
-
-  constructor(hidden: string) {
-    this.#directory = join(hidden, 'lent');
-  }
-
-  get areThere(): boolean {
-    try {
-      return readdirSync(this.#directory).length > 0;
-    } catch {
-      return false;
-    }
-  }
-
-  add(name: string): void {
-    mkdirSync(this.#directory, { recursive: true });
-    writeFileSync(join(this.#directory, name), '');
-  }
-
-  remove(name: string): void {
-    rmSync(join(this.#directory, name), { force: true });
-  }
-
-  clear(): void {
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
-}

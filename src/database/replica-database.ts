@@ -15,14 +15,15 @@ import { scanChecksums } from './checksum-scan.ts';
 import type { DatabaseContext, DatabaseParts } from './database-parts.ts';
 import { echoOf, isEcho } from './echo.ts';
 import type { LentDatabase } from './lent-database.ts';
+import { LentMark } from './lent-mark.ts';
 import { waitForLock } from './lock-wait.ts';
 import type { PinnedPages } from './pinned-state.ts';
 import { Pins } from './pins.ts';
 import { settledIndex } from './proven-state.ts';
-import type { ReplicaApply } from './replica-apply.ts';
+import { applyLogged, type ReplicaApply } from './replica-apply.ts';
 import { notInPlace, type RestingDatabase } from './resting-database.ts';
 import { rollForward } from './roll-forward.ts';
-import { scrubPages } from './scrubbing.ts';
+import { noteChangedPages } from './scrubbing.ts';
 import { repairWalIndexHeader } from './wal-index-repair.ts';
 
 const openTimeoutMs = 10_000;
@@ -45,6 +46,7 @@ export class ReplicaDatabase {
   #checksums: PageChecksums;
   /** There while programs of this node may write. */
   #lent: Capture | undefined;
+  readonly #lentMark: LentMark;
   #position: Position;
   #recycleFromFrame: number;
   #recycling: 'idle' | 'moving' | 'moved' = 'idle';
@@ -65,6 +67,7 @@ export class ReplicaDatabase {
     this.files = files;
     this.#checksums = checksums;
     this.#injector = new WalInjector(files);
+    this.#lentMark = new LentMark(context.hiddenDirectory, parts.name);
     this.#position = { txid: txid(0), checksum: checksums.checksum };
     this.#recycleFromFrame = context.recycleFrames;
   }
@@ -119,6 +122,17 @@ export class ReplicaDatabase {
     return this.#position;
   }
 
+  /** As far as it is known to be the primary's chain: what a program of this node wrote counts when the primary has it. */
+  get provenPosition(): Position {
+    const { position } = this.#lentMark;
+    return position && position.txid < this.#position.txid ? position : this.#position;
+  }
+
+  /** The primary is at a position: what was written here is there too, if that is this one. */
+  confirm(position: Position): void {
+    if (!this.#lent && positionsEqual(position, this.#position)) this.#lentMark.clear();
+  }
+
   get pageSize(): number {
     return this.files.pageSize;
   }
@@ -139,30 +153,17 @@ export class ReplicaDatabase {
   beginApply(mode: ApplyMode, beginning?: Uint8Array): ReplicaApply {
     if (this.#lent)
       throw new SkeinError('DATABASE_BUSY', `A program of this node writes ${this.name} at the moment.`);
-    if (mode === 'next' && beginning && isEcho(beginning, this.#position)) return echoOf(this.#position);
+    if (mode === 'next' && beginning && isEcho(beginning, this.#position))
+      return echoOf(this.#position, () => this.#lentMark.clear());
     const writer = mode === 'next' ? this.parts.log.begin() : undefined;
     const applier = new Applier(this.files, this.#checksums, this.#injector, this.#position, mode);
-    return {
-      push: (chunk) => {
-        writer?.write(chunk);
-        applier.push(chunk);
-      },
-      finish: () => {
-        // The log first: a crash in between is repaired by rolling forward.
-        const result = applier.prove();
-        if (writer) this.parts.log.commit(writer, result.header, result.position.checksum);
-        failpoint('apply:logged');
-        applier.publish();
-        if (!writer) this.parts.log.reset(result.position);
-        this.#moveTo(result.position, result.header);
-        return result.position;
-      },
-      abort: () => {
-        applier.abort();
-        writer?.abort();
+    return applyLogged(applier, this.parts.log, writer, {
+      proven: () => this.#lentMark.clear(),
+      applied: (position, header) => this.#moveTo(position, header),
+      abandoned: () => {
         if (this.parts.log.isStarted && !positionsEqual(this.parts.log.tail, this.#position)) this.#cutLog();
       },
-    };
+    });
   }
 
   /**
@@ -205,18 +206,10 @@ export class ReplicaDatabase {
     try {
       // An apply between the copy and the pin makes the two unlike; another time, then.
       if (this.#checksums.isNoting || this.#checksums.checksum !== expected.checksum) return 0;
-      const changed = await scrubPages(pinned.source, expected, pinned.recalled);
-      if (changed.length === 0 || this.#checksums.isNoting) return 0;
-      for (const page of changed) {
-        // A page that was applied meanwhile is right again.
-        const isAsExpected = this.#checksums.equalsAt(page, expected.highAt(page), expected.lowAt(page));
-        if (isAsExpected) this.#checksums.setPage(page, pinned.source.page(page));
-      }
-      this.#context.warn('pages were changed by something other than Skein; the primary sends them again', {
-        database: this.name,
-        pages: changed.length,
-      });
-      return changed.length;
+      const pages = await noteChangedPages(pinned, expected, this.#checksums);
+      const what = 'pages were changed by something other than Skein; the primary sends them again';
+      if (pages > 0) this.#context.warn(what, { database: this.name, pages });
+      return pages;
     } finally {
       pinned.release();
     }
@@ -251,6 +244,12 @@ export class ReplicaDatabase {
       if (this.#lent || !isStill || !positionsEqual(this.parts.log.tail, expected)) {
         pinned.release();
         throw new SkeinError('DATABASE_BUSY', `${this.name} is being changed. Try again in a moment.`);
+      }
+      try {
+        this.#lentMark.set(expected);
+      } catch (error) {
+        pinned.release();
+        throw error;
       }
       this.#lent = captureFromHere(this.files, this.#checksums, this.parts.log, this.#context.nodeId);
       this.files.unlock('write');
@@ -316,6 +315,7 @@ export class ReplicaDatabase {
         const batch = await capture.run();
         if (!capture.isAtEnd) throw new SkeinError('WAL_GAP', `Not all of ${this.name} could be captured.`);
         if (batch) this.#moveTo(this.parts.log.tail, batch.record.header);
+        else this.#lentMark.clear();
         return batch ?? 'nothing';
       } catch (error) {
         // What is here is not known then: the primary sends what differs.

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { Backoff } from '../base/backoff.ts';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
 import { SkeinError, systemCodeOf } from '../base/errors.ts';
+import { emptyPosition } from '../ltx/position.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type DatabaseContext, type DatabaseParts, openParts } from './database-parts.ts';
+import { LentMark } from './lent-mark.ts';
 import { keepLost, type LostRange } from './lost-entry.ts';
 import { PrimaryDatabase } from './primary-database.ts';
 import { ReplicaDatabase } from './replica-database.ts';
@@ -14,8 +16,9 @@ import { SnapshotInstall } from './snapshot-install.ts';
 
 const keepAgainFirstMs = 1_000;
 const keepAgainMaxMs = 60_000;
-/** How long a database that is opened late waits for a writer. */
+/** How long a database that is opened late waits for a writer, and one that a start opens. */
 const writerTimeoutMs = 200;
+const startWriterTimeoutMs = 10_000;
 
 /** A copy for which there was no room, and when it is tried again. */
 type Unkept = { readonly error: SkeinError; readonly backoff: Backoff; readonly retryAtMs: number };
@@ -56,7 +59,7 @@ export class ReplicaSet {
     for (const name of this.#directory.loggedNames()) {
       if (this.#databases.has(name) || !existsSync(join(this.#directory.path, name))) continue;
       try {
-        this.#databases.set(name, await this.#openAsLedWith(name));
+        this.#databases.set(name, await this.#openAsLedWith(name, writerTimeoutMs));
         this.#context.notice('the database is open again', { database: name });
       } catch (error) {
         // A program holds it, or the disk is out of order: it is tried again, and the first try was said.
@@ -170,7 +173,7 @@ export class ReplicaSet {
   }
 
   /** What was written here as by a primary may not be in the log yet: it is captured first. */
-  async #openAsLedWith(name: string): Promise<ReplicaDatabase> {
+  async #openAsLedWith(name: string, timeoutMs: number): Promise<ReplicaDatabase> {
     const parts = openParts(this.#context, name);
     let primary: PrimaryDatabase;
     try {
@@ -180,7 +183,7 @@ export class ReplicaSet {
       throw error;
     }
     try {
-      if (!(await primary.fence(writerTimeoutMs)))
+      if (!(await primary.fence(timeoutMs)))
         throw new SkeinError('DATABASE_BUSY', `${name}: a program holds a write transaction open.`);
       return ReplicaDatabase.adopt(this.#context, await primary.rest());
     } catch (error) {
@@ -192,18 +195,17 @@ export class ReplicaSet {
   /** Undefined when what is there was this node's copy, and can be none any more. */
   async #open(name: string): Promise<ReplicaDatabase | undefined> {
     const wasHere = this.#directory.hasLog(name);
-    const parts = openParts(this.#context, name);
+    const path = join(this.#directory.path, name);
     try {
-      return await ReplicaDatabase.open(this.#context, parts);
+      return await this.#openAsLeft(name);
     } catch (error) {
-      parts.log.close();
       if (!wasHere) this.#directory.removeLog(name);
       const isDamaged =
         error instanceof SkeinError &&
         (error.code === 'DATABASE_NOT_SQLITE' || error.code === 'DATABASE_ENCRYPTED');
       // A file that no node had here before may be anything; it is for a person to move.
       if (!isDamaged || !wasHere) throw error;
-      const aside = setAside(this.#directory.hidden, parts.path, name, wallClockMs());
+      const aside = setAside(this.#directory.hidden, path, name, wallClockMs());
       this.#directory.removeLog(name);
       this.#context.warn("this node's copy is damaged; it was set aside and is fetched anew", {
         database: name,
@@ -212,6 +214,23 @@ export class ReplicaSet {
       });
       return undefined;
     }
+  }
+
+  /** As its last writer left it: a program of this node under a halt lock, or Skein. */
+  async #openAsLeft(name: string): Promise<ReplicaDatabase> {
+    const mark = new LentMark(this.#directory.hidden, name);
+    const parts = openParts(this.#context, name);
+    // Whether the machine lost what came before the mark cannot be told without a log that leads to it.
+    const isInDoubt = this.#context.rollForward && mark.position && !parts.log.find(mark.position);
+    try {
+      if (isInDoubt) mark.set(emptyPosition);
+      if (!mark.position) return await ReplicaDatabase.open(this.#context, parts);
+    } catch (error) {
+      parts.log.close();
+      throw error;
+    }
+    parts.log.close();
+    return this.#openAsLedWith(name, startWriterTimeoutMs);
   }
 
   /** Nothing of the name is in the app's directory after this, and what was there is in `.skein/lost`. */
@@ -224,6 +243,7 @@ export class ReplicaSet {
       await database.close();
       database.parts.positionFile.delete();
       for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+      new LentMark(this.#directory.hidden, name).clear();
       return;
     }
     const stranger = lstatSync(path, { throwIfNoEntry: false });

@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { TimeSlice } from '../base/time-slice.ts';
 import type { PageChecksums } from '../ltx/page-checksums.ts';
 import type { PageSource } from '../sqlite/page-source.ts';
+import type { PinnedPages } from './pinned-state.ts';
 
 /** How often every page is read and compared with its checksum. A gigabyte takes about a second, in slices. */
 const intervalMs = Number(process.env.SKEIN_TEST_SCRUB_MS ?? 600_000);
@@ -26,6 +27,25 @@ export async function scrubPages(
     signal.throwIfAborted();
   }
   return changed;
+}
+
+/**
+ * Sets the checksums of pages that are not as expected to what is there. Returns how many there are: none while a change is under
+ * way. Rejects as `scrubPages` does.
+ */
+export async function noteChangedPages(
+  { source, recalled }: PinnedPages,
+  expected: PageChecksums,
+  checksums: PageChecksums,
+): Promise<number> {
+  const changed = await scrubPages(source, expected, recalled);
+  if (checksums.isNoting) return 0;
+  for (const page of changed) {
+    // A page that was applied meanwhile is right again.
+    const isAsExpected = checksums.equalsAt(page, expected.highAt(page), expected.lowAt(page));
+    if (isAsExpected) checksums.setPage(page, source.page(page));
+  }
+  return changed.length;
 }
 
 /** Runs a scrub now and then, one at a time. */

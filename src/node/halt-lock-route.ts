@@ -1,7 +1,6 @@
 import { messageOf, SkeinError } from '../base/errors.ts';
 import { sleep } from '../base/sleep.ts';
 import type { Config } from '../config/config.ts';
-import { LentMarks } from '../database/lent-database.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
 import type { ApiRequest } from './api-server.ts';
 import { type HaltHolder, HaltSession } from './halt-session.ts';
@@ -16,7 +15,6 @@ const settleTimeoutMs = 5_000;
 export type HaltLockParts = {
   readonly config: Config;
   readonly replication: () => PrimaryReplication | ReplicaReplication;
-  readonly hidden: () => string;
   readonly warn: Notice;
 };
 
@@ -72,7 +70,7 @@ export class HaltLockRoute {
   }
 
   async #hold(name: string, over: AbortSignal, holder: HaltHolder): Promise<Position> {
-    const { config, hidden, warn } = this.#parts;
+    const { config, warn } = this.#parts;
     const replication = this.#parts.replication();
     if (replication.role === 'primary') {
       holder.held(await replication.currentPosition(name));
@@ -85,10 +83,9 @@ export class HaltLockRoute {
     const primary = replication.primary();
     if (primary === undefined)
       throw new SkeinError('PRIMARY_UNREACHABLE', 'This node has no primary at the moment. Try again later.');
-    const marks = new LentMarks(hidden());
     const { secret, name: node } = config.node;
     const liteFsId = liteFsIdOf(config.app, node);
-    const session = new HaltSession({ replication, name, primary, secret, liteFsId, marks, warn });
+    const session = new HaltSession({ replication, name, primary, secret, liteFsId, warn });
     return session.run(over, holder);
   }
 }

@@ -4,7 +4,7 @@ import { monotonicMs } from '../base/clock.ts';
 import { type ErrorCode, exitCodes, messageOf, SkeinError } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
 import type { CapturedBatch } from '../database/capture.ts';
-import type { LentDatabase, LentMarks } from '../database/lent-database.ts';
+import type { LentDatabase } from '../database/lent-database.ts';
 import { formatPosition, type Position, parsePosition, positionsEqual } from '../ltx/position.ts';
 import { readRecord } from '../stream/database-feed.ts';
 import type { Notice } from './node-log.ts';
@@ -27,7 +27,6 @@ export type HaltSessionParts = {
   readonly secret: string | undefined;
   /** This node, as LiteFS names it. */
   readonly liteFsId: string;
-  readonly marks: LentMarks;
   readonly warn: Notice;
 };
 
@@ -116,22 +115,12 @@ export class HaltSession {
     holder: HaltHolder,
     outOfPatience: () => void,
   ): Promise<CapturedBatch | 'nothing'> {
-    const { replication, name, marks } = this.#parts;
-    marks.add(name);
-    const lent = await replication
-      .replica(name)
-      .lend(position)
-      .catch((error: unknown) => {
-        marks.remove(name);
-        throw error;
-      });
+    const { replication, name } = this.#parts;
+    const lent = await replication.replica(name).lend(position);
     holder.held(position);
     await aborted(AbortSignal.any([over, this.#lost.signal, lent.recalled]));
     if (!over.aborted) holder.recalled();
-    const batch = await this.#takeBack(lent, outOfPatience);
-    // In the log by now: a start needs to look no further.
-    marks.remove(name);
-    return batch;
+    return this.#takeBack(lent, outOfPatience);
   }
 
   async #takeBack(lent: LentDatabase, outOfPatience: () => void): Promise<CapturedBatch | 'nothing'> {

@@ -34,7 +34,7 @@ export class LiteFsApi {
     const { config, replication, writable, hidden, warn } = parts;
     this.#parts = parts;
     this.#locks = new HaltLocks({ database: writable, hidden, warn });
-    this.#haltLock = new HaltLockRoute({ config, replication, hidden, warn });
+    this.#haltLock = new HaltLockRoute({ config, replication, warn });
   }
 
   /** For every answer of the node. */

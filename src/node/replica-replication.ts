@@ -148,10 +148,10 @@ export class ReplicaReplication implements Replication {
     }));
   }
 
-  /** What this node could lead with, by name. */
+  /** What this node could lead with, by name, and could prove to be the last primary's. */
   positionsInPlace(): Map<string, Position> {
     const inPlace = this.#set.all().filter((database) => database.files.isInPlace);
-    return new Map(inPlace.map(({ name, position }) => [name, position]));
+    return new Map(inPlace.map(({ name, provenPosition }) => [name, provenPosition]));
   }
 
   /** Throws `DATABASE_NOT_FOUND`. */

@@ -1,7 +1,7 @@
 import { messageOf, SkeinError } from '../base/errors.ts';
 import type { DataDirectory } from '../database/data-directory.ts';
 import type { DatabaseContext } from '../database/database-parts.ts';
-import { LentMarks } from '../database/lent-database.ts';
+import { clearLentMarks } from '../database/lent-mark.ts';
 import { PrimarySet } from '../database/primary-set.ts';
 import type { RestingDatabase } from '../database/resting-database.ts';
 import type { Leadership } from '../lease/leadership.ts';
@@ -88,15 +88,15 @@ export class Roles implements LeadershipHandlers {
   /** Opens what is there, as a replica of nobody. Throws what opening a database throws. */
   async open(): Promise<void> {
     const { lineage, context, directory, fixedRole } = this.#parts;
-    // It leads in a moment, and has nobody to ask.
-    if (fixedRole === 'primary') return;
+    if (fixedRole === 'primary') return; // It leads in a moment, and has nobody to ask.
     const replica = this.#createReplica();
-    const marks = new LentMarks(directory.hidden);
-    if ((fixedRole ?? lineage.lineage.role) === 'replica' && !marks.areThere) {
+    const { role } = lineage.lineage;
+    if (role === 'primary') clearLentMarks(directory.hidden);
+    if ((fixedRole ?? role) === 'replica') {
       this.#replication = replica;
       await replica.start();
     } else {
-      // What was written here last, by this node as a primary or by an app alone, may not be in the log yet.
+      // What this node wrote here last as a primary, or an app alone, may not be in the log yet.
       const set = new PrimarySet(context, directory);
       try {
         await set.start();
@@ -106,7 +106,6 @@ export class Roles implements LeadershipHandlers {
         throw error;
       }
       replica.adopt(await set.rest(), false);
-      marks.clear();
       this.#replication = replica;
     }
     lineage.update({ role: 'replica' });
@@ -184,12 +183,15 @@ export class Roles implements LeadershipHandlers {
         this.#becomeReplica(resting);
         throw error;
       }
+      // What programs of this node wrote under a halt lock is of the chain that begins here.
+      clearLentMarks(directory.hidden);
       this.#replication = primary;
       primary.adopt(resting);
     } else {
       this.#replication = primary;
       await primary.start();
       lineage.update({ role: 'primary', epoch: term.epoch });
+      clearLentMarks(directory.hidden);
       directory.markStarted();
     }
     if (!term.isValid) throw new SkeinError('LEASE_LOST', 'The lease ended before this node could lead.');

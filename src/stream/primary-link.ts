@@ -287,6 +287,7 @@ export class PrimaryLink {
       }
       case 'heartbeat':
         this.#primaryPositions = message.ready ? new Map(Object.entries(message.positions)) : undefined;
+        for (const [name, position] of this.#primaryPositions ?? []) this.#set.get(name)?.confirm(position);
         this.#handlers.heartbeat(message.clockMs, message.ready ? Object.keys(message.positions) : undefined);
         this.#checkCaughtUp();
         break;
