@@ -164,6 +164,7 @@ export class LoneDoor {
       region: 'ams',
       secret: undefined,
       appToken: 'token',
+      chainEpoch: () => 1,
       replication: () => this.replication as unknown as Replication,
       canWrite: () => this.canWrite,
       primary: () => {
