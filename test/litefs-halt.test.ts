@@ -108,6 +108,23 @@ test('what does not hold the lock, or does not follow, is not applied', { skip }
   assert.equal((await ask('/halt?name=app.db&id=x')).status, 400);
 });
 
+test('a lock that is never given back ends after its longest time, with all that was written under it', {
+  skip,
+}, async (t) => {
+  const environment = { SKEIN_TEST_HALT_MAX_MS: '1500' };
+  const { primary, replica } = await withNotes(t, { replicas: 1, environment });
+  const lock = await hold(replica);
+  await sqlite3(replica.path('app.db'), enter);
+  // It waits for the lock, with a busy_timeout that is longer than that.
+  await sqlite3(primary.path('app.db'), "INSERT INTO notes (text) VALUES ('here')");
+  assert.equal(await sqlite3(primary.path('app.db'), 'SELECT text FROM notes'), 'there\nhere');
+  assert.match(await lock.release(), /"recalled":true.*"held":false/s);
+  const run = await runHalted(replica, 'sleep', '60');
+  assert.equal(run.code, 137, run.stderr);
+  assert.ok(replica.lines.some((line) => /held for 1500ms, the longest there is/.test(line)));
+  assert.deepEqual(lostEntries(replica), []);
+});
+
 test('writers on three nodes at once, with the WAL recycled in between, lose nothing', {
   skip,
 }, async (t) => {

@@ -234,19 +234,24 @@ export class PrimaryDatabase {
   }
 
   /**
-   * Takes the transactions of another node, an LTX file that follows what is here. The database is halted. Rejects with
-   * `LTX_INVALID`, `POSITION_MISMATCH`, `LEASE_LOST`, `DATABASE_BUSY` or the system's error; nothing has changed then.
+   * Takes the transactions of another node, an LTX file that follows what is here. The database is halted, and `mayWrite`, asked
+   * again at each step: this node may have been the primary only before. Rejects with `LTX_INVALID`, `POSITION_MISMATCH`,
+   * `DATABASE_BUSY` or the system's error; nothing has changed then. With `LEASE_LOST` nothing has, or nobody knows if it stays.
    */
-  take(chunks: AsyncIterable<Uint8Array>): Promise<Position> {
+  take(chunks: AsyncIterable<Uint8Array>, mayWrite: () => boolean = () => true): Promise<Position> {
+    const requireHalted = () => {
+      if (!this.#closed && !this.#isFenced && this.#isHalted && mayWrite()) return;
+      throw new SkeinError('LEASE_LOST', `${this.name} is not halted on this node any more.`);
+    };
     return this.#serial.run(async () => {
-      if (this.#closed || this.#isFenced || !this.#isHalted)
-        throw new SkeinError('LEASE_LOST', `${this.name} is not halted on this node any more.`);
+      requireHalted();
       await this.#captureNow();
       if (!this.files.holds('checkpoint') || !this.#capture.isAtEnd)
         throw new SkeinError('DATABASE_BUSY', `A program runs a checkpoint of ${this.name}. Try again.`);
-      const commits = await writeForeign(this.files, this.#checksums, this.position, chunks);
+      const commits = await writeForeign(this.files, this.#checksums, this.position, chunks, requireHalted);
       failpoint('take:written');
       await this.#captureNow(commits);
+      requireHalted();
       return this.position;
     });
   }

@@ -22,6 +22,8 @@ export class HaltRoutes {
     const end = () => gone.abort();
     response.once('close', end);
     const halt = await this.#locks.acquire(name, id, gone.signal).finally(() => response.off('close', end));
+    // Nobody knows of it.
+    if (halt.isNew && gone.signal.aborted) return this.#locks.release(name, id);
     const { txid, checksum } = halt.position;
     const pos = { TXID: formatTxid(txid), PostApplyChecksum: formatChecksum(checksum) };
     const rest = JSON.stringify({ pos, expires: new Date(halt.expiresAtMs).toISOString() });
@@ -44,7 +46,7 @@ export class HaltRoutes {
 function namesOf(query: URLSearchParams, idName: string): { name: string; id: string } {
   const name = query.get('name');
   const id = query.get(idName) ?? '';
-  if (!name) throw new SkeinError('USAGE', 'name required');
+  if (!name || name.length > 255) throw new SkeinError('USAGE', 'name required');
   if (!/^-?\d{1,19}$/.test(id)) throw new SkeinError('USAGE', `${idName} required: a number of 64 bits`);
   return { name, id: String(BigInt(id)) };
 }

@@ -3,10 +3,12 @@ import { Readable } from 'node:stream';
 import { monotonicMs } from '../base/clock.ts';
 import { type ErrorCode, exitCodes, messageOf, SkeinError } from '../base/errors.ts';
 import { failpoint } from '../base/failpoint.ts';
+import { formatDuration } from '../config/duration.ts';
 import type { CapturedBatch } from '../database/capture.ts';
 import type { LentDatabase } from '../database/lent-database.ts';
 import { formatPosition, type Position, parsePosition, positionsEqual } from '../ltx/position.ts';
 import { readRecord } from '../stream/database-feed.ts';
+import { lendMaxMs } from './halt-locks.ts';
 import type { Notice } from './node-log.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
 
@@ -52,9 +54,10 @@ export class HaltSession {
    * with `DATABASE_BUSY`, `PRIMARY_UNREACHABLE`, `LEASE_LOST`, and with what the primary refused with.
    */
   async run(over: AbortSignal, holder: HaltHolder): Promise<Position> {
-    const position = await this.#halt();
-    const renewal = setInterval(() => void this.#renew(), renewMs);
+    let renewal: NodeJS.Timeout | undefined;
     try {
+      const position = await this.#halt();
+      renewal = setInterval(() => void this.#renew(position), renewMs);
       await this.#reach(position);
       const batch = await this.#lend(position, over, holder, () => clearInterval(renewal));
       if (batch === 'nothing') return position;
@@ -63,6 +66,7 @@ export class HaltSession {
       return await this.#send(batch);
     } finally {
       clearInterval(renewal);
+      // Also of a lock of which no answer came.
       await this.#ask('DELETE', '/halt', { id: this.#id }).catch(() => undefined);
     }
   }
@@ -76,9 +80,13 @@ export class HaltSession {
     throw new SkeinError('PROTOCOL_INVALID', 'The primary answered POST /halt in a form that is not known.');
   }
 
-  async #renew(): Promise<void> {
+  async #renew(from: Position): Promise<void> {
     try {
-      await this.#ask('POST', '/halt', { id: this.#id });
+      const position = await this.#halt();
+      if (positionsEqual(position, from)) return;
+      // A primary that has started again knows of no lock, and gives another.
+      const where = `the primary is at ${formatPosition(position)} by now`;
+      throw new SkeinError('LEASE_LOST', `The lock was over, and ${where}.`);
     } catch (error) {
       this.#parts.warn('the halt lock could not be renewed', {
         database: this.#parts.name,
@@ -118,7 +126,13 @@ export class HaltSession {
     const { replication, name } = this.#parts;
     const lent = await replication.replica(name).lend(position);
     holder.held(position);
-    await aborted(AbortSignal.any([over, this.#lost.signal, lent.recalled]));
+    const tooLong = AbortSignal.timeout(lendMaxMs);
+    await aborted(AbortSignal.any([over, this.#lost.signal, lent.recalled, tooLong]));
+    if (tooLong.aborted)
+      this.#parts.warn(
+        `a halt lock was held for ${formatDuration(lendMaxMs)}, the longest there is: programs have to end now`,
+        { database: name },
+      );
     if (!over.aborted) holder.recalled();
     return this.#takeBack(lent, outOfPatience);
   }

@@ -31,9 +31,10 @@ export class LiteFsApi {
   readonly #haltLock: HaltLockRoute;
 
   constructor(parts: LiteFsApiParts) {
-    const { config, replication, writable, hidden, warn } = parts;
+    const { config, roles, replication, writable, hidden, warn } = parts;
     this.#parts = parts;
-    this.#locks = new HaltLocks({ database: writable, hidden, warn });
+    const mayWrite = () => roles().mayWrite;
+    this.#locks = new HaltLocks({ database: writable, mayWrite, hidden, warn });
     this.#haltLock = new HaltLockRoute({ config, replication, warn });
   }
 

@@ -85,6 +85,11 @@ export class Roles implements LeadershipHandlers {
     return this.#fences.size > 0;
   }
 
+  /** Whether this node leads at this moment, and the app may write. */
+  get mayWrite(): boolean {
+    return this.#replication?.role === 'primary' && !this.isFenced && this.#term?.isValid === true;
+  }
+
   /** Opens what is there, as a replica of nobody. Throws what opening a database throws. */
   async open(): Promise<void> {
     const { lineage, context, directory, fixedRole } = this.#parts;
@@ -119,17 +124,12 @@ export class Roles implements LeadershipHandlers {
 
   member(): Member {
     const { holder, isStopping, isInPrimaryRegion, lineage, directory } = this.#parts;
-    const positions = [...this.#positions()].map(([name, at]) => [name, formatPosition(at)] as const);
+    const texts = [...this.#positions()].map(([name, at]) => [name, formatPosition(at)] as const);
+    const positions = Object.fromEntries(texts);
+    const candidate = this.#parts.candidate && !isStopping();
     const { epoch } = lineage.lineage;
     const isWhole = !directory.machineWentDown || this.#isWholeAgain;
-    return {
-      ...holder,
-      candidate: this.#parts.candidate && !isStopping(),
-      isInPrimaryRegion,
-      isWhole,
-      epoch,
-      positions: Object.fromEntries(positions),
-    };
+    return { ...holder, candidate, isInPrimaryRegion, isWhole, epoch, positions };
   }
 
   #positions(): ReadonlyMap<string, Position> {
@@ -352,8 +352,7 @@ export class Roles implements LeadershipHandlers {
 
   /** Unless it is fenced or lost by now. */
   #startAsPrimary(): void {
-    if (!this.isFenced && this.#term?.isValid && this.#replication?.role === 'primary')
-      this.#start('primary');
+    if (this.mayWrite) this.#start('primary');
   }
 
   #start(role: SupervisorRole): void {
