@@ -13,6 +13,8 @@ export type DoorNode = {
   readonly appToken: string;
   /** Undefined while the node starts. */
   replication(): Replication | undefined;
+  /** Has databases found that the app has just made. */
+  lookForNew(replication: Replication): Promise<void>;
   /** Whether the app may write here now. */
   canWrite(): boolean;
   /** Undefined while nobody is known to lead. */

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
 import { sleep } from '../base/sleep.ts';
 import type { Config } from '../config/config.ts';
@@ -12,13 +13,15 @@ import { type ReplayOrder, replayOrderOf, replaySourceLine } from './replay-orde
 import type { ResponseHead } from './response-head.ts';
 import type { Answer, Forwarding, Review, Route, RoutedRequest, Router } from './route.ts';
 import {
+  formatSessionPosition,
   parseSessionPosition,
   positionCookieOf,
   positionHeader,
   type SessionPosition,
   setCookieLine,
 } from './session-position.ts';
-import { WriteReceipts, WritesUnderWay } from './write-receipts.ts';
+import { WriteReceipts, wroteHeader } from './write-receipts.ts';
+import { WritesUnderWay } from './writes-under-way.ts';
 
 /** Methods that do not change anything, as HTTP has it. */
 const reading = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
@@ -38,6 +41,8 @@ export class Policy implements Router {
   readonly #isForwarded: (path: string) => boolean;
   readonly #gate: ReadGate;
   readonly #receipts: WriteReceipts;
+  /** By it the library in the app knows what came through this door. The token itself would be seen by whoever sees headers. */
+  readonly #markLine: string;
   #held = 0;
 
   constructor(node: DoorNode, http: Config['http'], pools: NodePools) {
@@ -48,6 +53,8 @@ export class Policy implements Router {
     this.#isForwarded = compileGlobs(http.alwaysForward);
     this.#gate = new ReadGate(node, http.readWaitMs, this.figures);
     this.#receipts = new WriteReceipts(node, http, this.figures);
+    const mark = createHmac('sha256', node.appToken).update('skein-door').digest('hex');
+    this.#markLine = `skein-door: ${mark}\r\n`;
   }
 
   route(request: RoutedRequest): Route | Promise<Route> {
@@ -72,20 +79,29 @@ export class Policy implements Router {
   }
 
   async #readLater(request: RoutedRequest, position: SessionPosition): Promise<Route> {
-    const result = await this.#gate.pass(position, request.signal);
-    if (result === 'open') return this.#readHere(request, 0, '');
-    // The position does not exist any more: what it stood for is lost, and the client is to forget it.
-    if (result === 'gone') return this.#readHere(request, 0, '', setCookieLine('', request.isSecure));
+    const left = await this.#gate.pass(position, request.signal);
+    if (left?.size === position.size) return this.#readHere(request, 0, '');
+    // Some of the position does not exist any more: what it stood for is lost, and the client is to forget it.
+    if (left) {
+      const value = formatSessionPosition(left, this.#http.database);
+      return this.#readHere(request, 0, '', setCookieLine(value, request.isSecure));
+    }
     const { readWaitMs } = this.#http;
     const body = `This node does not have what you have written last, after ${readWaitMs} ms. Try again.\n`;
     return { kind: 'answer', status: 504, lines: 'Retry-After: 1\r\n', body };
   }
 
   #readHere(request: RoutedRequest, hops: number, lines: string, responseLines?: string): Forwarding {
+    const begun = this.#node.replication();
     return this.#toApp(lines, {
-      review: (response) =>
-        this.#replayOf(request, response, hops) ??
-        (responseLines === undefined ? undefined : { lines: responseLines }),
+      review: (response) => {
+        const replay = this.#replayOf(request, response, hops);
+        if (replay) return replay;
+        const wrote = response.fields.get(wroteHeader);
+        if (wrote !== undefined)
+          return this.#receipts.reviewWrote(request, begun, wrote, this.#positionOf(request));
+        return responseLines === undefined ? undefined : { lines: responseLines };
+      },
     });
   }
 
@@ -134,30 +150,35 @@ export class Policy implements Router {
 
   #writeHere(request: RoutedRequest, hops: number, lines: string): Forwarding {
     const before = this.#receipts.before();
-    const only = this.#onlyDatabase();
     return this.#toApp(lines, {
       sending: () => this.writes.begin(),
       review: (response) =>
         this.#replayOf(request, response, hops) ??
-        this.#receipts.review(request, before, this.#positionOf(request), only),
+        this.#receipts.review(request, before, this.#positionOf(request)),
     });
   }
 
   #toApp(lines: string, rest: Pick<Forwarding, 'sending' | 'review'>): Forwarding {
     this.figures.local += 1;
-    const marked = `${lines}skein-door: ${this.#node.appToken}\r\n`;
-    return { kind: 'forward', pool: this.#pools.app, lines: marked, isToNode: false, ...rest };
+    return {
+      kind: 'forward',
+      pool: this.#pools.app,
+      lines: lines + this.#markLine,
+      isToNode: false,
+      ...rest,
+    };
   }
 
   /** What the client knows to be written. */
   #positionOf({ head }: RoutedRequest): SessionPosition {
     const { fields } = head;
     const text = fields.get(positionHeader) ?? positionCookieOf(fields.get('cookie'));
-    return text === undefined ? new Map() : parseSessionPosition(text, this.#onlyDatabase());
+    if (text === undefined) return new Map();
+    return parseSessionPosition(text, this.#http.database, this.#plainDatabase());
   }
 
-  /** The database whose position is told without its name. */
-  #onlyDatabase(): string | undefined {
+  /** The database that a position without a name is of. */
+  #plainDatabase(): string | undefined {
     if (this.#http.database !== undefined) return this.#http.database;
     const positions = this.#node.replication()?.positions();
     return positions?.size === 1 ? positions.keys().next().value : undefined;
@@ -182,10 +203,13 @@ export class Policy implements Router {
       wallClockMs(),
     );
     const primary = this.#node.primary();
+    const toPrimary = async () => ({ replay: await this.#write(request, hops, source) });
     const isPrimarys = order.toPrimary || (order.instance !== undefined && order.instance === primary?.node);
-    if (isPrimarys) return { replay: await this.#write(request, hops, source) };
+    if (isPrimarys) return toPrimary();
     const isOwn = order.instance === this.#node.name || order.regions.includes(this.#node.region);
-    if (isOwn && !order.elsewhere) return { replay: this.#readHere(request, hops, source) };
+    // At the primary it may write, whatever way it was sent there.
+    if (isOwn && !order.elsewhere)
+      return primary?.isHere ? toPrimary() : { replay: this.#readHere(request, hops, source) };
     const peers = (await this.#node.peers()).filter(({ node }) => node !== this.#node.name);
     const found =
       order.instance !== undefined
@@ -195,6 +219,7 @@ export class Policy implements Router {
           : (peers.find(({ node }) => node === primary?.node) ?? peers[0]);
     // A proxy further out may know it.
     if (!found) return undefined;
+    if (found.node === primary?.node) return toPrimary();
     if (hops >= hopsMax) return { replay: refusal(508, `The request was passed on ${hops} times.`) };
     return {
       replay: {

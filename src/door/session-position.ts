@@ -7,30 +7,40 @@ const cookieSeconds = 300;
 const databasesMax = 16;
 const bytesMax = 4_096;
 const hex = /^[0-9a-f]{16}$/i;
+/** Sticky: where it does not go on, it is not looked for further on. */
+const pair = /([^:]+):([0-9a-f]{16})(?:\.|$)/giy;
 
 /** By database, the transactions that a client knows to be there. */
 export type SessionPosition = ReadonlyMap<string, number>;
 
 /**
- * Reads `<16 hex>` of the `only` database, or `<name>:<16 hex>` of several with dots between them. What cannot be read, or is
- * of databases that do not count, is left out.
+ * Reads `<16 hex>` of the `plain` database, or `<name>:<16 hex>` of several with dots between them. What cannot be read, or is
+ * of databases other than `only`, is left out.
  */
-export function parseSessionPosition(text: string, only: string | undefined): SessionPosition {
+export function parseSessionPosition(
+  text: string,
+  only: string | undefined,
+  plain: string | undefined = only,
+): SessionPosition {
   const position = new Map<string, number>();
   if (text.length > bytesMax) return position;
   if (hex.test(text)) {
-    if (only !== undefined) position.set(only, txidOf(text));
+    if (plain !== undefined) position.set(plain, txidOf(text));
     return position;
   }
-  for (const [, name, count] of text.matchAll(/([^:]+):([0-9a-f]{16})(?:\.|$)/gi)) {
-    const plain = decoded(name);
-    if (plain !== undefined && (only === undefined || plain === only)) position.set(plain, txidOf(count));
+  for (const [, name, count] of text.matchAll(pair)) {
+    const database = decoded(name);
+    if (database !== undefined && (only === undefined || database === only))
+      position.set(database, txidOf(count));
     if (position.size >= databasesMax) break;
   }
   return position;
 }
 
-/** The text for a cookie or the header. Of more databases than there is room for, the last ones are told. */
+/**
+ * The text for a cookie or the header: without a name only where the configuration has one, since another database may come. Of
+ * more databases than there is room for, the last ones are told.
+ */
 export function formatSessionPosition(position: SessionPosition, only: string | undefined): string {
   const count = only === undefined ? undefined : position.get(only);
   if (count !== undefined) return formatTxid(txid(count));

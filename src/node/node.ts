@@ -18,6 +18,7 @@ import { ImportRoute } from './import-route.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
 import { LiteFsApi } from './litefs-api.ts';
 import { MarkerFiles } from './marker-files.ts';
+import { NewDatabases } from './new-databases.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
@@ -315,7 +316,7 @@ export class Node {
     const replication = () => this.#require(this.#replication);
     const directory = () => this.#require(this.#directory);
     let metrics: NodeMetrics | undefined;
-    const wait = new WaitRoute(replication);
+    const wait = new WaitRoute(replication, new NewDatabases(this.#config.database.dir));
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -329,6 +330,7 @@ export class Node {
               this.#config,
               replication(),
               {
+                canWrite: this.#waysIn.canWrite,
                 epoch: this.#leadership?.epoch ?? 0,
                 hasHandedOver: this.#hasHandedOver,
               },

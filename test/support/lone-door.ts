@@ -49,7 +49,7 @@ export class MovedReplication {
     return [{ node: 'other', connected: true, candidate: true }];
   }
 
-  async rescan(): Promise<void> {
+  async look(): Promise<void> {
     for (const [name, count] of this.unseen) this.committed.set(name, count);
     this.unseen.clear();
   }
@@ -165,6 +165,7 @@ export class LoneDoor {
       secret: undefined,
       appToken: 'token',
       replication: () => this.replication as unknown as Replication,
+      lookForNew: () => this.replication.look(),
       canWrite: () => this.canWrite,
       primary: () => {
         if (this.canWrite) return { node: 'here', url: this.url, isHere: true };
