@@ -15,6 +15,8 @@ export type DoorNode = {
   replication(): Replication | undefined;
   /** Of the last primary whose chain all databases here follow, this node itself perhaps; 0 for none. */
   chainEpoch(): number;
+  /** Has databases found that the app has just made. */
+  lookForNew(replication: Replication): Promise<void>;
   /** Whether the app may write here now. */
   canWrite(): boolean;
   /** Undefined while nobody is known to lead. */

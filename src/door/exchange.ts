@@ -298,7 +298,8 @@ export class Exchange implements ResponseSink, RoutedRequest {
   }
 
   #reviewed(review: Review | undefined): void {
-    if (review?.replay) this.#replay(review.replay, review.find);
+    if (review?.answer) this.#answerWith(review.answer);
+    else if (review?.replay) this.#replay(review.replay, review.find);
     else if (review?.again && this.#kept.isWhole && this.#client.shared.nowMs() < this.#untilMs) {
       if (!this.#isResponseComplete) this.#connection?.abandon();
       this.#again();

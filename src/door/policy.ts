@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
 import { sleep } from '../base/sleep.ts';
 import type { Config } from '../config/config.ts';
@@ -19,7 +20,8 @@ import {
   type Session,
   setCookieLine,
 } from './session-position.ts';
-import { WriteReceipts, WritesUnderWay, wroteHeader } from './write-receipts.ts';
+import { WriteReceipts, wroteHeader } from './write-receipts.ts';
+import { WritesUnderWay } from './writes-under-way.ts';
 
 /** Methods that do not change anything, as HTTP has it. */
 const reading = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
@@ -41,6 +43,8 @@ export class Policy implements Router {
   readonly #isForwarded: (path: string) => boolean;
   readonly #gate: ReadGate;
   readonly #receipts: WriteReceipts;
+  /** By it the library in the app knows what came through this door. The token itself would be seen by whoever sees headers. */
+  readonly #markLine: string;
   #held = 0;
 
   constructor(node: DoorNode, http: Config['http'], pools: NodePools) {
@@ -51,6 +55,8 @@ export class Policy implements Router {
     this.#isForwarded = compileGlobs(http.alwaysForward);
     this.#gate = new ReadGate(node, http.readWaitMs, this.figures);
     this.#receipts = new WriteReceipts(node, http, this.figures);
+    const mark = createHmac('sha256', node.appToken).update('skein-door').digest('hex');
+    this.#markLine = `skein-door: ${mark}\r\n`;
   }
 
   route(request: RoutedRequest): Route | Promise<Route> {
@@ -79,7 +85,7 @@ export class Policy implements Router {
     if (found === session) return this.#readHere(request, 0, '');
     // Some of it does not exist any more: what that stood for is lost, and the client is to go on from what there is.
     if (found) {
-      const value = formatSession(found, this.#onlyDatabase());
+      const value = formatSession(found, this.#http.database);
       return this.#readHere(request, 0, '', setCookieLine(value, request.isSecure));
     }
     const { readWaitMs } = this.#http;
@@ -88,15 +94,14 @@ export class Policy implements Router {
   }
 
   #readHere(request: RoutedRequest, hops: number, lines: string, responseLines?: string): Forwarding {
+    const begun = this.#node.replication();
     return this.#toApp(lines, {
       review: (response) => {
         const replay = this.#replayOf(request, response, hops);
         if (replay) return replay;
-        if (response.fields.get(wroteHeader) !== undefined) {
-          // Where the databases were before is not known: all that is committed now counts as its own.
-          const known = responseLines === undefined ? this.#sessionOf(request) : nothingKnown;
-          return this.#receipts.review(request, new Map(), known, this.#onlyDatabase());
-        }
+        const wrote = response.fields.get(wroteHeader);
+        if (wrote !== undefined)
+          return this.#receipts.reviewWrote(request, begun, wrote, this.#sessionOf(request));
         return responseLines === undefined ? undefined : { lines: responseLines };
       },
     });
@@ -147,30 +152,35 @@ export class Policy implements Router {
 
   #writeHere(request: RoutedRequest, hops: number, lines: string): Forwarding {
     const before = this.#receipts.before();
-    const only = this.#onlyDatabase();
     return this.#toApp(lines, {
       sending: () => this.writes.begin(),
       review: (response) =>
         this.#replayOf(request, response, hops) ??
-        this.#receipts.review(request, before, this.#sessionOf(request), only),
+        this.#receipts.review(request, before, this.#sessionOf(request)),
     });
   }
 
   #toApp(lines: string, rest: Pick<Forwarding, 'sending' | 'review'>): Forwarding {
     this.figures.local += 1;
-    const marked = `${lines}skein-door: ${this.#node.appToken}\r\n`;
-    return { kind: 'forward', pool: this.#pools.app, lines: marked, isToNode: false, ...rest };
+    return {
+      kind: 'forward',
+      pool: this.#pools.app,
+      lines: lines + this.#markLine,
+      isToNode: false,
+      ...rest,
+    };
   }
 
   /** What the client knows to be written. */
   #sessionOf({ head }: RoutedRequest): Session {
     const { fields } = head;
     const text = fields.get(positionHeader) ?? positionCookieOf(fields.get('cookie'));
-    return text === undefined ? nothingKnown : parseSession(text, this.#onlyDatabase());
+    if (text === undefined) return nothingKnown;
+    return parseSession(text, this.#http.database, this.#plainDatabase());
   }
 
-  /** The database whose position is told without its name. */
-  #onlyDatabase(): string | undefined {
+  /** The database that a position without a name is of. */
+  #plainDatabase(): string | undefined {
     if (this.#http.database !== undefined) return this.#http.database;
     const positions = this.#node.replication()?.positions();
     return positions?.size === 1 ? positions.keys().next().value : undefined;
@@ -195,6 +205,7 @@ export class Policy implements Router {
       wallClockMs(),
     );
     const primary = this.#node.primary();
+    const toPrimary = async () => ({ replay: await this.#write(request, hops, source) });
     const isPrimarys = order.toPrimary || (order.instance !== undefined && order.instance === primary?.node);
     if (isPrimarys) {
       if (this.#node.canWrite()) await sleep(appPauseMs, request.signal);
@@ -202,7 +213,9 @@ export class Policy implements Router {
       return { replay: await find(), find };
     }
     const isOwn = order.instance === this.#node.name || order.regions.includes(this.#node.region);
-    if (isOwn && !order.elsewhere) return { replay: this.#readHere(request, hops, source) };
+    // At the primary it may write, whatever way it was sent there.
+    if (isOwn && !order.elsewhere)
+      return primary?.isHere ? toPrimary() : { replay: this.#readHere(request, hops, source) };
     const peers = (await this.#node.peers()).filter(({ node }) => node !== this.#node.name);
     const found =
       order.instance !== undefined
@@ -212,6 +225,7 @@ export class Policy implements Router {
           : (peers.find(({ node }) => node === primary?.node) ?? peers[0]);
     // A proxy further out may know it.
     if (!found) return undefined;
+    if (found.node === primary?.node) return toPrimary();
     if (hops >= hopsMax) return { replay: refusal(508, `The request was passed on ${hops} times.`) };
     return {
       replay: {

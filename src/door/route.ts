@@ -31,6 +31,8 @@ export type Forwarding = {
 export type Review = {
   /** The response is dropped, and the request is routed anew, if it can be sent once more. */
   readonly again?: boolean;
+  /** The response is dropped, and the client gets this instead. */
+  readonly answer?: Answer;
   /** The response is dropped, and the request goes there instead. */
   readonly replay?: Route;
   /** With `replay`: finds out again where that is, when it could not be reached. Without it, the request begins anew. */

@@ -8,6 +8,8 @@ const databasesMax = 16;
 const bytesMax = 4_096;
 const withEpoch = /^(.*[0-9a-f]{16})-(\d{1,15})$/i;
 const hex = /^[0-9a-f]{16}$/i;
+/** Sticky: where it does not go on, it is not looked for further on. */
+const pair = /([^:]+):([0-9a-f]{16})(?:\.|$)/giy;
 
 /** By database, the transactions that a client knows to be there. */
 export type SessionPosition = ReadonlyMap<string, number>;
@@ -19,9 +21,13 @@ export type SessionPosition = ReadonlyMap<string, number>;
 export type Session = { readonly epoch: number; readonly position: SessionPosition };
 
 /** Reads a position with `-<epoch>` behind it, or without. */
-export function parseSession(text: string, only: string | undefined): Session {
-  const [, plain = text, epoch = '0'] = withEpoch.exec(text) ?? [];
-  return { epoch: Number(epoch), position: parseSessionPosition(plain, only) };
+export function parseSession(
+  text: string,
+  only: string | undefined,
+  plain: string | undefined = only,
+): Session {
+  const [, bare = text, epoch = '0'] = withEpoch.exec(text) ?? [];
+  return { epoch: Number(epoch), position: parseSessionPosition(bare, only, plain) };
 }
 
 /** Under the first primary there is nothing to tell apart, and the text is the position alone. */
@@ -31,25 +37,33 @@ export function formatSession({ epoch, position }: Session, only: string | undef
 }
 
 /**
- * Reads `<16 hex>` of the `only` database, or `<name>:<16 hex>` of several with dots between them. What cannot be read, or is
- * of databases that do not count, is left out.
+ * Reads `<16 hex>` of the `plain` database, or `<name>:<16 hex>` of several with dots between them. What cannot be read, or is
+ * of databases other than `only`, is left out.
  */
-export function parseSessionPosition(text: string, only: string | undefined): SessionPosition {
+export function parseSessionPosition(
+  text: string,
+  only: string | undefined,
+  plain: string | undefined = only,
+): SessionPosition {
   const position = new Map<string, number>();
   if (text.length > bytesMax) return position;
   if (hex.test(text)) {
-    if (only !== undefined) position.set(only, txidOf(text));
+    if (plain !== undefined) position.set(plain, txidOf(text));
     return position;
   }
-  for (const [, name, count] of text.matchAll(/([^:]+):([0-9a-f]{16})(?:\.|$)/gi)) {
-    const plain = decoded(name);
-    if (plain !== undefined && (only === undefined || plain === only)) position.set(plain, txidOf(count));
+  for (const [, name, count] of text.matchAll(pair)) {
+    const database = decoded(name);
+    if (database !== undefined && (only === undefined || database === only))
+      position.set(database, txidOf(count));
     if (position.size >= databasesMax) break;
   }
   return position;
 }
 
-/** The text for a cookie or the header. Of more databases than there is room for, the last ones are told. */
+/**
+ * The text for a cookie or the header: without a name only where the configuration has one, since another database may come. Of
+ * more databases than there is room for, the last ones are told.
+ */
 export function formatSessionPosition(position: SessionPosition, only: string | undefined): string {
   const count = only === undefined ? undefined : position.get(only);
   if (count !== undefined) return formatTxid(txid(count));

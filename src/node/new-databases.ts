@@ -9,15 +9,29 @@ const freshMs = 50;
 export class NewDatabases {
   readonly #directory: string;
   #seenMs = 0;
+  #looking: Promise<void> | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
   async look(replication: Replication): Promise<void> {
+    // Only the primary takes in what its app makes.
+    if (replication.role !== 'primary') return;
     const changedMs = statSync(this.#directory, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    if (changedMs === this.#seenMs && wallClockMs() - changedMs > freshMs) return;
+    const isFresh = wallClockMs() - changedMs <= freshMs;
+    if (changedMs === this.#seenMs && !isFresh) {
+      await this.#looking;
+      return;
+    }
     this.#seenMs = changedMs;
-    await replication.rescan();
+    const looking = replication.rescan();
+    this.#looking = looking;
+    try {
+      await looking;
+    } catch (error) {
+      this.#seenMs = 0;
+      throw error;
+    }
   }
 }

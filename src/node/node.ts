@@ -18,6 +18,7 @@ import { ImportRoute } from './import-route.ts';
 import { LeadershipRoutes } from './leadership-routes.ts';
 import { LiteFsApi } from './litefs-api.ts';
 import { MarkerFiles } from './marker-files.ts';
+import { NewDatabases } from './new-databases.ts';
 import type { NodeLog } from './node-log.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
@@ -161,9 +162,8 @@ export class Node {
     await this.#roles?.open();
     this.#leadership?.start();
     this.#waysIn.bus.start();
-    const aborted = new Promise<void>((resolve) => {
-      this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    const { promise: aborted, resolve } = Promise.withResolvers<void>();
+    this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
     await Promise.race([this.#processesStarted.promise, this.failure, aborted]);
     this.#started = true;
   }
@@ -290,9 +290,9 @@ export class Node {
 
   /** Once, by the node that is the primary when it starts: a node that has followed one finds it done. */
   async #release(): Promise<void> {
-    const { releaseCommand, releaseCommandTimeoutMs } = this.#config;
-    if (releaseCommand === undefined || this.#started) return;
-    await this.#supervisor.runRelease(releaseCommand, releaseCommandTimeoutMs, this.#stopping.signal);
+    const { releaseCommand: command, releaseCommandTimeoutMs } = this.#config;
+    if (command !== undefined && !this.#started)
+      await this.#supervisor.runRelease(command, releaseCommandTimeoutMs, this.#stopping.signal);
   }
 
   #handlers(): RolesParts['handlers'] {
@@ -316,7 +316,7 @@ export class Node {
     const replication = () => this.#require(this.#replication);
     const directory = () => this.#require(this.#directory);
     let metrics: NodeMetrics | undefined;
-    const wait = new WaitRoute(replication);
+    const wait = new WaitRoute(replication, new NewDatabases(this.#config.database.dir));
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -330,6 +330,7 @@ export class Node {
               this.#config,
               replication(),
               {
+                canWrite: this.#waysIn.canWrite,
                 epoch: this.#leadership?.epoch ?? 0,
                 hasHandedOver: this.#hasHandedOver,
               },

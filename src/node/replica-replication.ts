@@ -41,6 +41,7 @@ export type PrimaryAddress = { readonly url: string; readonly secret: string | u
 /** The databases of a node that follows: kept in step with the primary's. */
 export class ReplicaReplication implements Replication {
   readonly role = 'replica';
+  readonly hasHandedOver = false;
   readonly synced: Promise<void>;
   readonly #set: ReplicaSet;
   readonly #identity: () => ReplicaIdentity;

@@ -24,6 +24,8 @@ export type Replication = {
   readonly synced: Promise<void>;
   /** This node has another role by now. */
   readonly isOver: boolean;
+  /** Of a lead that is over: all that was written in it is at the node that leads now. */
+  readonly hasHandedOver: boolean;
   /** The primary, as far as this node is connected to it. */
   primary(): { readonly node: string; readonly url: string } | undefined;
   databases(): DatabaseStatus[];

@@ -395,7 +395,6 @@ export class Roles implements LeadershipHandlers {
 
   #identity(): { app: string; node: string; region: string; url: string; epoch: number } {
     const { app, holder } = this.#parts;
-    const { node, region, url } = holder;
-    return { app, node, region, url, epoch: this.#parts.leadership().epoch };
+    return { app, ...holder, epoch: this.#parts.leadership().epoch };
   }
 }

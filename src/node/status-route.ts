@@ -7,7 +7,7 @@ import type { Replication } from './replication.ts';
 export function statusOf(
   config: Config,
   replication: Replication,
-  { epoch, hasHandedOver }: { readonly epoch: number; readonly hasHandedOver: boolean },
+  lead: { readonly canWrite: boolean; readonly epoch: number; readonly hasHandedOver: boolean },
   processes: readonly ProcessStatus[],
   peers: readonly object[],
 ): object {
@@ -33,8 +33,9 @@ export function statusOf(
     region: config.node.region,
     role: replication.role,
     primary: primaryOf(config, replication),
-    epoch,
-    handedOver: hasHandedOver,
+    canWrite: lead.canWrite,
+    epoch: lead.epoch,
+    handedOver: lead.hasHandedOver,
     databases: Object.fromEntries(databases),
     /** Files that are not replicated, and why. */
     refused: Object.fromEntries([...problems].filter(([name]) => !known.has(name))),

@@ -29,10 +29,24 @@ class TestReplication
   readonly progress = new EventEmitter();
 
   position(database: string): Position | undefined {
-    return database === this.name ? this.local : undefined;
+    return database === this.name ? this.local : database === 'new.db' ? this.second : undefined;
+  }
+
+  /** A second database, once it was looked for: nobody holds it at first. */
+  second: Position | undefined;
+  hasLooked = false;
+
+  look(): void {
+    this.hasLooked = true;
+  }
+
+  positions(): ReadonlyMap<string, Position> {
+    const all = new Map([[this.name, this.local]]);
+    return this.second && this.hasLooked ? all.set('new.db', this.second) : all;
   }
 
   async currentPosition(database: string): Promise<Position> {
+    if (database === 'new.db' && this.second) return this.second;
     if (database !== 'a.db') throw new SkeinError('DATABASE_NOT_FOUND', `There is no ${database}.`);
     return this.local;
   }
@@ -41,7 +55,8 @@ class TestReplication
     return position.txid <= this.local.txid && position.checksum !== at(position.txid).checksum;
   }
 
-  isDurable(_database: string, position: Position): boolean {
+  isDurable(database: string, position: Position): boolean {
+    if (database === 'new.db') return this.held.some(({ node }) => node === 'third');
     return this.held.some((holder) => holder.candidate && holder.position.txid >= position.txid);
   }
 
@@ -73,7 +88,9 @@ async function freePort(): Promise<number> {
 
 async function start(t: TestContext) {
   const replication = new TestReplication();
-  const route = new WaitRoute(() => replication as unknown as Replication);
+  const route = new WaitRoute(() => replication as unknown as Replication, {
+    look: async () => replication.look(),
+  });
   const port = await freePort();
   const server = new ApiServer({
     listen: { host: '127.0.0.1', port },
@@ -175,6 +192,31 @@ test('a client that goes away is not waited for', async (t) => {
   while (replication.progress.listenerCount('progress') > 0) await new Promise(setImmediate);
 });
 
+test('without a database all are waited for, also one that the app has just made', async (t) => {
+  const { replication, wait, waiting } = await start(t);
+  replication.held = [{ node: 'two', candidate: true, position: at(5) }];
+  assert.deepEqual((await wait({ durability: 'replica' })).body as object, {
+    positions: { 'a.db': formatPosition(at(5)) },
+    nodes: ['two'],
+    role: 'primary',
+  });
+  replication.second = at(1);
+  const answer = wait({ durability: 'replica' });
+  await waiting();
+  replication.move(() => replication.held.push({ node: 'third', candidate: true, position: at(5) }));
+  assert.deepEqual(((await answer).body as unknown as { positions: object }).positions, {
+    'a.db': formatPosition(at(5)),
+    'new.db': formatPosition(at(1)),
+  });
+  const deleted = wait({ durability: 9 });
+  await waiting();
+  replication.move(() => {
+    replication.second = undefined;
+    replication.held = Array.from({ length: 9 }, () => ({ node: 'x', candidate: false, position: at(5) }));
+  });
+  assert.equal((await deleted).status, 200, 'what is not there any more is not waited for');
+});
+
 test('a replica answers for itself, and refuses to speak for others', async (t) => {
   const { replication, wait } = await start(t);
   replication.role = 'replica';
@@ -188,7 +230,8 @@ test('what was asked wrongly is refused with what is wrong', async (t) => {
   const refused: [body: object | string, status: number, message: RegExp][] = [
     ['{', 400, /not JSON/],
     [[], 400, /expected object/],
-    [{}, 400, /database/],
+    [{ position: formatPosition(at(1)) }, 400, /database: a position is of one/],
+    [{ database: '' }, 400, /database/],
     [{ database: 'a.db', durability: 'all' }, 400, /durability/],
     [{ database: 'a.db', durability: -1 }, 400, /durability/],
     [{ database: 'a.db', timeoutMs: 1e9 }, 400, /timeoutMs/],

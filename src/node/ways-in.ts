@@ -7,6 +7,7 @@ import { NodeDoor } from '../door/node-door.ts';
 import { tunnelPath } from '../door/open-tunnel.ts';
 import type { Leadership } from '../lease/leadership.ts';
 import type { ApiUpgrade } from './api-server.ts';
+import { NewDatabases } from './new-databases.ts';
 import { createNodeBus } from './node-bus.ts';
 import type { NodeLog } from './node-log.ts';
 import type { PrimaryReplication } from './primary-replication.ts';
@@ -65,14 +66,22 @@ export class WaysIn {
     ];
   }
 
+  /** Whether the app may write here at this moment, and nobody else may lead. */
+  get canWrite(): boolean {
+    const { roles, leadership } = this.#parts;
+    const isOpen = this.#replication?.role === 'primary' && roles()?.isFenced === false;
+    return isOpen && leadership()?.term?.isValid === true;
+  }
+
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#parts.roles()?.replication;
   }
 
   #createDoor(): NodeDoor | undefined {
-    const { config, appToken, roles, leadership } = this.#parts;
+    const { config, appToken } = this.#parts;
     const { app, node, http } = config;
     if (!http.listen) return undefined;
+    const newDatabases = new NewDatabases(config.database.dir);
     return new NodeDoor(config, http.listen, {
       app,
       name: node.name,
@@ -80,11 +89,9 @@ export class WaysIn {
       secret: node.secret,
       appToken,
       replication: () => this.#replication,
-      chainEpoch: () => leadership()?.chainEpoch ?? 0,
-      canWrite: () =>
-        this.#replication?.role === 'primary' &&
-        roles()?.isFenced === false &&
-        leadership()?.term?.isValid === true,
+      chainEpoch: () => this.#parts.leadership()?.chainEpoch ?? 0,
+      lookForNew: (replication) => newDatabases.look(replication),
+      canWrite: () => this.canWrite,
       primary: () => this.#primaryWatch.current(),
       peers: () => this.#peers(),
     });

@@ -49,7 +49,7 @@ export class MovedReplication {
     return [{ node: 'other', connected: true, candidate: true }];
   }
 
-  async rescan(): Promise<void> {
+  async look(): Promise<void> {
     for (const [name, count] of this.unseen) this.committed.set(name, count);
     this.unseen.clear();
   }
@@ -166,6 +166,7 @@ export class LoneDoor {
       appToken: 'token',
       chainEpoch: () => 1,
       replication: () => this.replication as unknown as Replication,
+      lookForNew: () => this.replication.look(),
       canWrite: () => this.canWrite,
       primary: () => {
         if (this.canWrite) return { node: 'here', url: this.url, isHere: true };
