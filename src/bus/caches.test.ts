@@ -167,3 +167,74 @@ test('whatever was cut and healed in whatever order, all nodes and processes com
     { seed, numRuns: 1_000 },
   );
 });
+
+/** A node's small copy of a cache, which nobody reads, and a process beside it that reads what it has. */
+function smallCopy() {
+  const maxBytes = 2_000;
+  const caches = new Caches(() => [], new HybridClock('two', () => 1_000_000));
+  const open = (digest: string, link: ProcessLink) =>
+    caches.open(link, { t: 'open', cache: name, ttlMs: 3_600_000, maxBytes, digest } as Extract<
+      FromProcess,
+      { t: 'open' }
+    >);
+  const process = () => {
+    const entries = new CacheEntries({ maxBytes, tombstoneMs: 60_000, nowMs: () => 0 });
+    const send = (head: FromPeer, body?: string) => {
+      if (head.t === 'put')
+        entries.apply({ key: head.key, stamp: head.stamp, text: body, leftMs: head.left });
+      return true;
+    };
+    const feed = (lines: Iterator<Line>) => {
+      for (let next = lines.next(); !next.done; next = lines.next())
+        send(next.value.head as FromPeer, next.value.body);
+    };
+    const link = { send, feed } as unknown as ProcessLink;
+    open(entries.digest, link);
+    return { entries, link };
+  };
+  const put = (key: string, text: string | undefined, ms: number) =>
+    caches.putFromPeer(
+      { t: 'put', cache: name, key, stamp: [ms, 0, 'one'], left: text ? 3_600_000 : 0 },
+      text,
+    );
+  return { caches, process, put };
+}
+
+test('a process hears of a deletion, and of another value, although its node has forgotten what was newer', () => {
+  const { process, put } = smallCopy();
+  const { entries } = process();
+  const hot = ['deleted', 'changed', 'untouched'];
+  for (const key of hot) put(key, '"old"', 1_000);
+  for (let count = 0; count < 60; count += 1) {
+    for (const key of hot) assert.equal(entries.get(key), 'old');
+    put(`other ${count}`, '"x"', 3_000 + count);
+  }
+  // What was done elsewhere while the two nodes were cut off comes now.
+  put('deleted', undefined, 2_000);
+  put('changed', '"new"', 2_000);
+  assert.equal(entries.get('deleted'), undefined);
+  assert.notEqual(entries.get('changed'), 'old');
+  assert.equal(entries.get('untouched'), 'old');
+  put('untouched', '"older"', 500);
+  assert.equal(entries.get('untouched'), 'old');
+  // One that came later never had the deletion of a key: what was set before that is no value to it.
+  const { entries: later } = process();
+  put('changed', '"new"', 2_000);
+  assert.equal(later.get('changed'), undefined);
+});
+
+test('what is stamped more than a day ahead does not count: nothing could take its place', () => {
+  const { caches, process, put } = smallCopy();
+  const { entries, link } = process();
+  put('x', '"for ever"', 2 ** 53 - 2);
+  caches.clearFromPeer({ t: 'clear', cache: name, stamp: [2 ** 53 - 2, 0, 'one'] });
+  caches.putFromProcess(
+    link,
+    { t: 'put', cache: name, key: 'y', stamp: [2 ** 53 - 2, 0, 'app'], left: 1_000 },
+    '1',
+  );
+  assert.equal(entries.get('x'), undefined);
+  put('x', '"now"', 1_000_000);
+  assert.equal(entries.get('x'), 'now');
+  assert.equal(process().entries.get('y'), undefined);
+});

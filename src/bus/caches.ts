@@ -65,9 +65,8 @@ export class Caches {
 
   /** From a process of this node: for all others that have the cache. */
   putFromProcess(process: ProcessLink, frame: Put, text: string | undefined): void {
-    const cache = this.#apply(frame, text);
+    const cache = this.#apply(frame, text, process);
     if (!cache) return;
-    this.#tellProcesses(cache, process, frame, text);
     for (const link of this.#links()) {
       if (link.kept.has(cache.name)) link.send({ ...frame }, text, () => this.#lost(link, cache.name));
     }
@@ -75,8 +74,7 @@ export class Caches {
 
   /** From another node, which tells all others itself. */
   putFromPeer(frame: Put, text: string | undefined): void {
-    const cache = this.#apply(frame, text);
-    if (cache) this.#tellProcesses(cache, undefined, frame, text);
+    this.#apply(frame, text, undefined);
   }
 
   clearFromProcess(process: ProcessLink, frame: Clear): void {
@@ -111,14 +109,27 @@ export class Caches {
     this.#incomplete.delete(process);
   }
 
-  /** The cache, if there is one here and the change is news to it. */
-  #apply({ cache: name, key, stamp, left }: Put, text: string | undefined): NodeCache | undefined {
+  /** Tells the processes. Returns the cache, if there is one here and the change may be news to others. */
+  #apply(frame: Put, text: string | undefined, from: ProcessLink | undefined): NodeCache | undefined {
+    const { key, stamp, left } = frame;
+    // Nothing could take its place for as long as it is ahead.
+    if (!this.#clock.isPlausible(stamp[0])) return undefined;
     this.#clock.observe(stamp);
-    const cache = this.#caches.get(name);
-    return cache?.entries.apply({ key, stamp, text, leftMs: left }) ? cache : undefined;
+    const cache = this.#caches.get(frame.cache);
+    if (!cache) return undefined;
+    if (cache.entries.apply({ key, stamp, text, leftMs: left })) {
+      this.#tellProcesses(cache, from, frame, text);
+      return cache;
+    }
+    if (!cache.entries.mayBeNews({ key, stamp })) return undefined;
+    // This node has forgotten the key, and cannot tell whether a deletion came after this. A process may have an older value, which
+    // it is to drop: a miss is no harm.
+    this.#tellProcesses(cache, from, { ...frame, left: 0 }, undefined);
+    return cache;
   }
 
   #clear({ cache: name, stamp }: Clear): NodeCache | undefined {
+    if (!this.#clock.isPlausible(stamp[0])) return undefined;
     this.#clock.observe(stamp);
     const cache = this.#caches.get(name);
     return cache?.entries.clear(stamp) ? cache : undefined;

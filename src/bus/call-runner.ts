@@ -1,4 +1,5 @@
 import { monotonicMs } from '../base/clock.ts';
+import { sleep } from '../base/sleep.ts';
 import type { ErrorParts } from '../client/bus-frames.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
 import type { Replication } from '../node/replication.ts';
@@ -12,6 +13,8 @@ const runsMax = 10_000;
 const servedWithinMs = 10_000;
 /** How long an answer waits for another candidate unless the caller asked for it. */
 const durableWithinMs = 5_000;
+/** What cannot be captured, on a full disk say, is tried again after this. */
+const captureAgainMs = 250;
 
 export type CallRunnerParts = {
   replication(): Replication | undefined;
@@ -24,7 +27,13 @@ export type CallRunnerParts = {
 };
 
 type Ran = { readonly text: string | undefined; readonly error: ErrorParts | undefined };
-type Written = { readonly ran: Ran | undefined; readonly positions: ReadonlyMap<string, Position> };
+/** Before a run. */
+type Before = { readonly positions: ReadonlyMap<string, Position>; readonly problems: ReadonlySet<string> };
+type Written = {
+  readonly before: Before;
+  /** Undefined while it is not known what was written. */
+  readonly positions: ReadonlyMap<string, Position> | undefined;
+};
 type Run = {
   readonly process: ProcessLink;
   readonly end: (ran: Ran | undefined) => void;
@@ -110,17 +119,17 @@ export class CallRunner {
     if (!written?.ran) return call.idempotent && !signal.aborted ? { kind: 'again' } : { kind: 'unknown' };
     // What it met was the end of this node's lead.
     if (written.ran.error && call.idempotent && !this.#parts.mayWrite()) return { kind: 'again' };
-    return this.#settled(call, replication, written.ran, written.positions, signal);
+    return this.#settled(call, replication, written.ran, written, preferred !== undefined, signal);
   }
 
   /** Runs it, and captures what it wrote: a handoff waits for the two. */
-  async #write(call: PlacedCall, process: ProcessLink, replication: Replication): Promise<Written> {
-    const before = new Map(replication.databases().map(({ name, position }) => [name, position]));
+  async #write(call: PlacedCall, process: ProcessLink, replication: Replication) {
+    const positions = new Map(replication.databases().map(({ name, position }) => [name, position]));
+    const before = { positions, problems: new Set(replication.problems().keys()) };
     this.#writing += 1;
     try {
       const ran = await this.#runIn(process, call);
-      if (!replication.isOver) await this.#parts.lookForNew(replication).catch(() => undefined);
-      return { ran, positions: await positionsSince(replication, before) };
+      return { ran, before, positions: await this.#positionsSince(replication, before) };
     } finally {
       this.#writing -= 1;
       this.#change.notify();
@@ -131,17 +140,68 @@ export class CallRunner {
     call: PlacedCall,
     replication: Replication,
     { text, error }: Ran,
-    positions: ReadonlyMap<string, Position>,
+    written: Written,
+    isOwn: boolean,
     signal: AbortSignal,
   ): Promise<CallOutcome> {
-    const durable = await waitDurable(replication, positions, call.durability, signal);
+    const positions = written.positions ?? (await this.#capturedLate(call, replication, written, signal));
+    const durable = positions ? await waitDurable(replication, positions, call.durability, signal) : false;
     // The lead was lost, and with it maybe what was written here last.
-    if (durable === undefined) return call.idempotent ? { kind: 'again' } : { kind: 'unknown' };
-    const texts = [...positions].map(([name, position]) => [name, formatPosition(position)] as const);
+    if (durable === undefined || (!positions && replication.isOver))
+      return call.idempotent ? { kind: 'again' } : { kind: 'unknown' };
+    const texts = [...(positions ?? [])].map(([name, position]) => [name, formatPosition(position)] as const);
     const done = { kind: 'done', text, durable, positions: Object.fromEntries(texts) } as const;
-    if (error || durable || call.durability !== 'replica') return { ...done, error };
-    const message = `${call.name} ran, but no other candidate has confirmed in time that it holds what it wrote.`;
-    return { ...done, error: { name: 'SkeinError', code: 'WAIT_TIMEOUT', message } };
+    const isLate = (message: string) =>
+      ({ ...done, error: { name: 'SkeinError', code: 'WAIT_TIMEOUT', message } }) as const;
+    if (error) return { ...done, error };
+    // A caller on another node would read behind what it wrote.
+    if (!positions && (!isOwn || call.durability === 'replica'))
+      return isLate(
+        `${call.name} ran, but what it wrote cannot be sent to other nodes at the moment: \`skein status\` on the primary says why.`,
+      );
+    if (durable || call.durability !== 'replica') return done;
+    return isLate(
+      `${call.name} ran, but no other candidate has confirmed in time that it holds what it wrote.`,
+    );
+  }
+
+  /** Tries on for as long as the answer may wait. */
+  async #capturedLate(
+    { durability }: PlacedCall,
+    replication: Replication,
+    { before }: Written,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, Position> | undefined> {
+    const untilMs = durability === 'replica' ? Number.POSITIVE_INFINITY : monotonicMs() + durableWithinMs;
+    while (!signal.aborted && !replication.isOver && monotonicMs() < untilMs) {
+      await sleep(captureAgainMs, signal);
+      const positions = await this.#positionsSince(replication, before);
+      if (positions) return positions;
+    }
+    return undefined;
+  }
+
+  /** Of the databases that have moved, by this run or by others meanwhile; undefined when that cannot be told of one. */
+  async #positionsSince(
+    replication: Replication,
+    before: Before,
+  ): Promise<ReadonlyMap<string, Position> | undefined> {
+    const positions = new Map<string, Position>();
+    try {
+      if (!replication.isOver) await this.#parts.lookForNew(replication);
+      if (replication.isOver) return positions;
+      for (const { name } of replication.databases()) {
+        const position = await replication.currentPosition(name);
+        if (position.txid !== before.positions.get(name)?.txid) positions.set(name, position);
+      }
+      // A file that was made meanwhile, and cannot be opened yet.
+      const unknown = [...replication.problems().keys()].filter((name) => !replication.position(name));
+      return unknown.every((name) => before.problems.has(name)) ? positions : undefined;
+    } catch (error) {
+      if (error instanceof Error && error.name === 'AssertionFailure') throw error;
+      // The capture has told of it.
+      return undefined;
+    }
   }
 
   async #processFor(
@@ -186,21 +246,6 @@ export class CallRunner {
     this.#change.notify();
     this.#parts.changed();
   }
-}
-
-/** Of the databases that have moved: by this run, or by others meanwhile. */
-async function positionsSince(
-  replication: Replication,
-  before: ReadonlyMap<string, Position>,
-): Promise<Map<string, Position>> {
-  const positions = new Map<string, Position>();
-  if (replication.isOver) return positions;
-  for (const { name, position: known } of replication.databases()) {
-    // What cannot be captured now, on a full disk say, is at least not waited for.
-    const position = await replication.currentPosition(name).catch(() => known);
-    if (position.txid !== before.get(name)?.txid) positions.set(name, position);
-  }
-  return positions;
 }
 
 /** Undefined when this node's lead ended before another had it all. */

@@ -124,6 +124,15 @@ export class CacheEntries {
     return true;
   }
 
+  /**
+   * Whether a change that this copy does not take may be news to another: it has forgotten the key, or what was newer. The other may
+   * have an older value still.
+   */
+  mayBeNews({ key, stamp }: Pick<CacheChange, 'key' | 'stamp'>): boolean {
+    if (this.#cleared && compareStamps(stamp, this.#cleared) <= 0) return false;
+    return !this.#entries.has(key);
+  }
+
   /** Takes everything away that is not newer. False when a later one is known. */
   clear(stamp: Stamp): boolean {
     if (this.#cleared && compareStamps(stamp, this.#cleared) <= 0) return false;

@@ -22,6 +22,16 @@ test('what is written after something was seen is newer than that, however wrong
   assert.ok(compareStamps(behind.next(), seen) > 0);
 });
 
+test('a clock that is more than a day ahead moves no other, and what is stamped by it neither', () => {
+  const dayMs = 86_400_000;
+  const clock = new HybridClock('a', () => 1_000);
+  clock.hear(2 ** 53 - 2);
+  clock.observe([2 ** 53 - 2, 3, 'liar']);
+  assert.deepEqual([clock.nowMs, clock.next()], [1_000, [1_000, 0, 'a']]);
+  for (let count = 0; count < 3; count += 1) clock.hear(clock.nowMs + dayMs);
+  assert.equal(clock.nowMs, 1_000 + dayMs, 'nor bit by bit');
+});
+
 test('a clock that is behind runs with one that it hears of', () => {
   let wallMs = 1_000;
   const behind = new HybridClock('a', () => wallMs);

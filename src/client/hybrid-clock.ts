@@ -1,5 +1,8 @@
 import type { Stamp } from './bus-frames.ts';
 
+/** A clock that is further ahead than this is wrong, and nobody runs with it. */
+const aheadMaxMs = 86_400_000;
+
 /**
  * Stamps that rise with every write, and are above every stamp and clock that this writer has seen. It runs with the clock that is
  * furthest ahead of those that it heard, so writers whose wall clocks differ still agree on what came last.
@@ -32,12 +35,19 @@ export class HybridClock {
     return [this.#lastMs, this.#counter, this.#writer];
   }
 
-  /** Another clock said this a moment ago. */
+  /** Whether a clock may say this now: not that it is a day ahead of this machine's. */
+  isPlausible(clockMs: number): boolean {
+    return clockMs - this.#wallMs() <= aheadMaxMs;
+  }
+
+  /** Another clock said this a moment ago; of no effect when it is not plausible. */
   hear(clockMs: number): void {
+    if (!this.isPlausible(clockMs)) return;
     this.#aheadMs = Math.max(this.#aheadMs, clockMs - this.#wallMs());
   }
 
   observe([ms, counter]: Stamp): void {
+    if (!this.isPlausible(ms)) return;
     this.hear(ms);
     if (ms > this.#lastMs) {
       this.#lastMs = ms;
