@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { connect, createServer as createSocketServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { ask, listen, listenBehind, StandInNode } from './test-support.ts';
+import { ask, doorMark, listen, listenBehind, StandInNode } from './test-support.ts';
 
 /** What a primary's app says, and what it was asked. */
 async function startPrimary(t: TestContext, node: StandInNode): Promise<string[]> {
@@ -296,8 +296,13 @@ test("what came through the node's door is left to it, and its mark is not seen;
     seen.push(request.headers['skein-door'], request.rawHeaders.includes('skein-door'));
     response.end('here');
   });
-  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': 'token' } })).body, 'here');
-  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': 'guess' } })).body, 'there');
+  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': doorMark } })).body, 'here');
+  for (const guess of ['token', '0'.repeat(64), `${doorMark}, ${doorMark}`])
+    assert.equal(
+      (await ask(port, { method: 'POST', headers: { 'skein-door': guess } })).body,
+      'there',
+      guess,
+    );
   assert.equal((await ask(port, { headers: { 'skein-door': 'guess' } })).body, 'here');
   assert.deepEqual(seen, [undefined, false, undefined, false]);
 });
