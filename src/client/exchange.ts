@@ -8,12 +8,17 @@ import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts'
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
 import type { Settings } from './middleware-options.ts';
-import { formatTxids, headerName, sessionOf } from './position-text.ts';
+import { databasesMax, formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
 import { sessionCookie } from './session-cookie.ts';
 
 /** What has the write: the level that was asked for, `local` when that took too long, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
+
+/** Tells the door of what a request that it took for a read has written: the door does the rest, and takes it away. */
+const wroteHeader = 'skein-wrote';
+/** More than a text can name: the door holds all that there is. */
+const wroteAll = '*';
 
 type Parts = {
   readonly request: IncomingMessage;
@@ -78,9 +83,10 @@ export class Exchange implements RequestScope {
 
   wrote(): void {
     this.#hasWritten = true;
-    if (this.isByDoor || this.#changed || this.#parts.response.headersSent) return;
+    const { node, isRead, response } = this.#parts;
+    // What is no read, the door takes for a write by itself.
+    if ((this.isByDoor && !isRead) || this.#changed || response.headersSent) return;
     // A read that writes: all that is committed now counts as its own.
-    const { node } = this.#parts;
     this.#changed = new ChangedDatabases(node.place.directory, node.positions, this.#beganMs);
     this.#hold();
   }
@@ -130,8 +136,10 @@ export class Exchange implements RequestScope {
     const { node, settings, response } = this.#parts;
     try {
       const { durability, durabilityWaitMs } = settings;
-      const durable = await node.durable.settle(durability, { timeoutMs: durabilityWaitMs, changed });
+      const level = this.isByDoor ? 'local' : durability;
+      const durable = await node.durable.settle(level, { timeoutMs: durabilityWaitMs, changed });
       if (durable.written.size === 0) return { kind: 'send', headers: [] };
+      if (this.isByDoor) return { kind: 'send', headers: [[wroteHeader, wroteText(durable)]] };
       const headers = this.#positionHeaders(changed, durable);
       headers.push([durabilityHeader, durable.isTimedOut ? 'local' : String(durable.level)]);
       return { kind: 'send', headers };
@@ -164,4 +172,9 @@ export class Exchange implements RequestScope {
       [headerName, text],
     ];
   }
+}
+
+/** With names, also of a single one: the door may count others than this process. */
+function wroteText({ written }: Durable): string {
+  return written.size > databasesMax ? wroteAll : (formatTxids(written, []) ?? wroteAll);
 }

@@ -17,7 +17,9 @@ const silenceMsMax = 5_000;
 const tunnelWaitMs = 10_000;
 const hopByHop = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te'],
-  ...['trailer', 'transfer-encoding', 'upgrade', 'expect', hopsHeader, 'skein-door'],
+  ...['trailer', 'transfer-encoding', 'upgrade', 'expect'],
+  // Between nodes, or a node and its app: nobody else is to say them, or to hear them.
+  ...[hopsHeader, 'skein-door', 'skein-wrote', 'skein-again'],
 ]);
 
 /** Whoever sends them cannot have them taken away: what a body is, whom it is for, and where it came from. */

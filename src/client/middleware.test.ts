@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { connect, createServer as createSocketServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import { needRequestScope, requestScope } from './request-scope.ts';
 import { ask, doorMark, listen, listenBehind, StandInNode } from './test-support.ts';
 
 /** What a primary's app says, and what it was asked. */
@@ -305,6 +306,31 @@ test("what came through the node's door is left to it, and its mark is not seen;
     );
   assert.equal((await ask(port, { headers: { 'skein-door': 'guess' } })).body, 'here');
   assert.deepEqual(seen, [undefined, false, undefined, false]);
+});
+
+test("a read that writes behind the node's door tells the door what it has written, and holds nothing itself", async (t) => {
+  needRequestScope();
+  const node = await StandInNode.start(t);
+  node.isDurable = false;
+  const port = await listenBehind(
+    t,
+    node,
+    (_request, response) => {
+      requestScope()?.wrote();
+      response.end('here');
+    },
+    { durabilityWaitMs: 50 },
+  );
+  const headers = { 'skein-door': doorMark };
+  const read = await ask(port, { headers });
+  assert.equal(read.headers['skein-wrote'], 'app%2Edb:0000000000000005');
+  assert.deepEqual([read.headers['set-cookie'], read.headers['skein-durability']], [undefined, undefined]);
+  const write = await ask(port, { method: 'POST', headers });
+  assert.equal(write.headers['skein-wrote'], undefined, 'the door knows what a write is');
+  node.unseen = Array.from({ length: 20 }, (_, index) => `${index}.db`);
+  assert.equal((await ask(port, { headers })).headers['skein-wrote'], '*');
+  const doorless = await ask(port);
+  assert.equal(doorless.headers['skein-wrote'], undefined);
 });
 
 test('a body that was read before cannot be sent on, which is said', async (t) => {

@@ -5,7 +5,8 @@ export const headerName = 'skein-position';
 /** A position of some databases: the number of transactions that each holds, by name. */
 export type Txids = ReadonlyMap<string, number>;
 
-const databasesMax = 16;
+/** A text names no more. */
+export const databasesMax = 16;
 const textLengthMax = 4_096;
 const singlePattern = /^[0-9a-f]{16}$/i;
 const pairPattern = /([^:,;\s]{1,600}):([0-9a-f]{16})(?:\.|$)/giy;
