@@ -221,6 +221,17 @@ test('a request that goes around is stopped', async (t) => {
   assert.equal(status, 508);
 });
 
+test('a client that is not on this machine cannot say that a node has sent it', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  const port = await listenBehind(t, node, here);
+  const headers = { 'skein-hop': '4;primary' };
+  assert.equal((await ask(port, { headers, from: '127.0.0.2' })).body, 'here');
+  assert.equal((await ask(port, { method: 'POST', headers, from: '127.0.0.2' })).body, 'there');
+  assert.deepEqual(asked, ['POST /  hop 1;primary']);
+  assert.equal((await ask(port, { headers })).status, 508);
+});
+
 test('where a proxy replays, a write is answered with the name of the primary', async (t) => {
   const node = await replica(t);
   const port = await listenBehind(t, node, here, { forward: 'fly-replay' });

@@ -195,16 +195,25 @@ export async function listenBehind(
 /** Rejects when the connection breaks. */
 export function ask(
   port: number,
-  options: { method?: string; path?: string; headers?: Readonly<Record<string, string>>; body?: string } = {},
+  options: {
+    method?: string;
+    path?: string;
+    headers?: Readonly<Record<string, string>>;
+    body?: string;
+    from?: string;
+  } = {},
 ): Promise<TestAnswer> {
   return new Promise((resolve, reject) => {
-    const { method = 'GET', path = '/', headers = {}, body } = options;
-    const call = request({ port, host: '127.0.0.1', method, path, headers, agent: false }, (answer) => {
-      text(answer).then(
-        (whole) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: whole }),
-        reject,
-      );
-    });
+    const { method = 'GET', path = '/', headers = {}, body, from = '127.0.0.1' } = options;
+    const call = request(
+      { port, host: '127.0.0.1', localAddress: from, method, path, headers, agent: false },
+      (answer) => {
+        text(answer).then(
+          (whole) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: whole }),
+          reject,
+        );
+      },
+    );
     call.on('error', reject);
     call.end(body);
   });
