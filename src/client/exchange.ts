@@ -153,19 +153,18 @@ export class Exchange implements RequestScope {
   }
 
   /** With what the session knew before: of other databases, its position is as good as it was. */
-  #positionHeaders(changed: ChangedDatabases, { positions, written }: Durable): HeaderPair[] {
+  #positionHeaders(changed: ChangedDatabases, { written }: Durable): HeaderPair[] {
     const { request, settings } = this.#parts;
     const { database } = settings;
-    const names = database === undefined ? [...new Set([...changed.names, ...positions.keys()])] : [database];
     // Without a name, it is of the database that was the only one then.
-    const told = new Map(sessionOf(request, database === undefined ? changed.names : names));
+    const told = new Map(sessionOf(request, database === undefined ? changed.names : [database]));
     for (const [name, txid] of written) {
-      if (!names.includes(name)) continue;
+      if (database !== undefined && name !== database) continue;
       // The newest last: they are kept when there are too many.
       told.delete(name);
       told.set(name, txid);
     }
-    const text = formatTxids(told, names);
+    const text = formatTxids(told, database);
     if (text === undefined) return [];
     return [
       ['set-cookie', sessionCookie(text, request)],
@@ -174,7 +173,6 @@ export class Exchange implements RequestScope {
   }
 }
 
-/** With names, also of a single one: the door may count others than this process. */
 function wroteText({ written }: Durable): string {
-  return written.size > databasesMax ? wroteAll : (formatTxids(written, []) ?? wroteAll);
+  return written.size > databasesMax ? wroteAll : (formatTxids(written) ?? wroteAll);
 }

@@ -59,15 +59,15 @@ test('a write on the primary is answered when it is durable, with its position',
   const port = await listenBehind(t, node, here);
   const { headers, body } = await ask(port, { method: 'POST' });
   assert.equal(body, 'here');
-  assert.equal(headers['skein-position'], '0000000000000005');
+  assert.equal(headers['skein-position'], 'app%2Edb:0000000000000005');
   const attributes = 'Path=/; Max-Age=300; HttpOnly; SameSite=Lax';
-  assert.deepEqual(headers['set-cookie'], [`__txid=0000000000000005; ${attributes}`]);
+  assert.deepEqual(headers['set-cookie'], [`__txid=app%2Edb:0000000000000005; ${attributes}`]);
   assert.deepEqual(
     node.waits.map(({ durability }) => durability),
     [undefined, 'replica'],
   );
   const secure = await ask(port, { method: 'POST', headers: { 'x-forwarded-proto': 'https' } });
-  assert.deepEqual(secure.headers['set-cookie'], [`__txid=0000000000000005; ${attributes}; Secure`]);
+  assert.deepEqual(secure.headers['set-cookie'], [`__txid=app%2Edb:0000000000000005; ${attributes}; Secure`]);
 });
 
 test('a session that has written to several databases keeps the position of each', async (t) => {
@@ -103,12 +103,23 @@ test('a database that a request has made is waited for, and told of, with the ot
   );
 });
 
+test('the one database that positions are of is told without its name', async (t) => {
+  const node = await StandInNode.start(t);
+  node.setTxid('other.db', 1);
+  const port = await listenBehind(t, node, here, { database: 'app.db' });
+  const { headers } = await ask(port, { method: 'POST' });
+  assert.equal(headers['skein-position'], '0000000000000005');
+});
+
 test('a node that has to be asked for each database is asked so, from then on', async (t) => {
   const node = await StandInNode.start(t);
   node.takesAll = false;
   const port = await listenBehind(t, node, here);
   for (const _round of [1, 2])
-    assert.equal((await ask(port, { method: 'POST' })).headers['skein-position'], '0000000000000005');
+    assert.equal(
+      (await ask(port, { method: 'POST' })).headers['skein-position'],
+      'app%2Edb:0000000000000005',
+    );
   assert.deepEqual(
     node.waits.map(({ database }) => database),
     [undefined, 'app.db', 'app.db', 'app.db', 'app.db'],
@@ -130,7 +141,7 @@ test('an answer whose write is not durable in time says so', async (t) => {
   const port = await listenBehind(t, node, here, { durabilityWaitMs: 50 });
   const { status, headers } = await ask(port, { method: 'POST' });
   assert.deepEqual([status, headers['skein-durability']], [200, 'local']);
-  assert.equal(headers['skein-position'], '0000000000000005');
+  assert.equal(headers['skein-position'], 'app%2Edb:0000000000000005');
 });
 
 test('a write that nothing came of sets no cookie', async (t) => {

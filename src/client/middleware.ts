@@ -119,7 +119,7 @@ export class Middleware {
     }
     // A session cannot wait for what is nowhere.
     if (passage.kind === 'gone' && request.headers[headerName] === undefined) {
-      const text = formatTxids(passage.left, namesFor(this.#settings, node.positions)) ?? '';
+      const text = formatTxids(passage.left, this.#settings.database) ?? '';
       response.appendHeader('set-cookie', sessionCookie(text, request));
     }
     if (isForPrimary) exchange.onPrimary();

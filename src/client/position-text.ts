@@ -13,13 +13,13 @@ const pairPattern = /([^:,;\s]{1,600}):([0-9a-f]{16})(?:\.|$)/giy;
 const cookiePattern = /(?:^|;)\s*__txid="?([^;"\s]*)/;
 
 /**
- * `<16 hex>` where the node has one database, else `NAME:<16 hex>`, joined by dots; of more than 16 the last ones. Undefined for none.
- * `names` are all databases of the node.
+ * `NAME:<16 hex>`, joined by dots; of more than 16 the last ones. Undefined for none. Without its name goes only the `only`
+ * database, of which all are told that positions are: beside a single one, another may come.
  */
-export function formatTxids(txids: Txids, names: readonly string[]): string | undefined {
-  const [only] = txids;
-  if (only === undefined) return undefined;
-  if (names.length === 1 && txids.size === 1 && only[0] === names[0]) return formatTxid(only[1]);
+export function formatTxids(txids: Txids, only?: string): string | undefined {
+  if (txids.size === 0) return undefined;
+  const count = only === undefined ? undefined : txids.get(only);
+  if (count !== undefined) return formatTxid(count);
   const pairs = [...txids].slice(-databasesMax);
   return pairs.map(([name, txid]) => `${encodeName(name)}:${formatTxid(txid)}`).join('.');
 }
