@@ -8,14 +8,17 @@ import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts'
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
 import type { Settings } from './middleware-options.ts';
-import { formatTxids, headerName, sessionOf } from './position-text.ts';
+import { databasesMax, formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
 import { sessionCookie } from './session-cookie.ts';
 
 /** What has the write: the level that was asked for, `local` when that took too long, `unknown` after a change of the lead. */
 const durabilityHeader = 'skein-durability';
-/** Tells the door, which takes a read for one that changes nothing, that it is to be answered as a write. */
+
+/** Tells the door of what a request that it took for a read has written: the door does the rest, and takes it away. */
 const wroteHeader = 'skein-wrote';
+/** More than a text can name: the door holds all that there is. */
+const wroteAll = '*';
 
 type Parts = {
   readonly request: IncomingMessage;
@@ -95,11 +98,8 @@ export class Exchange implements RequestScope {
   wrote(): void {
     this.#hasWritten = true;
     const { node, isRead, response } = this.#parts;
-    if (this.#changed || response.headersSent) return;
-    if (this.isByDoor) {
-      if (isRead) response.setHeader(wroteHeader, '1');
-      return;
-    }
+    // What is no read, the door takes for a write by itself.
+    if ((this.isByDoor && !isRead) || this.#changed || response.headersSent) return;
     // A read that writes: all that is committed now counts as its own.
     this.#changed = new ChangedDatabases(node.place.directory, node.positions, this.#beganMs);
     this.#hold();
@@ -153,8 +153,10 @@ export class Exchange implements RequestScope {
     const { node, settings, response } = this.#parts;
     try {
       const { durability, durabilityWaitMs } = settings;
-      const durable = await node.durable.settle(durability, { timeoutMs: durabilityWaitMs, changed });
+      const level = this.isByDoor ? 'local' : durability;
+      const durable = await node.durable.settle(level, { timeoutMs: durabilityWaitMs, changed });
       if (durable.written.size === 0) return { kind: 'send', headers: [] };
+      if (this.isByDoor) return { kind: 'send', headers: [[wroteHeader, wroteText(durable)]] };
       const headers = this.#positionHeaders(changed, durable);
       headers.push([durabilityHeader, durable.isTimedOut ? 'local' : String(durable.level)]);
       return { kind: 'send', headers };
@@ -168,23 +170,26 @@ export class Exchange implements RequestScope {
   }
 
   /** With what the session knew before: of other databases, its position is as good as it was. */
-  #positionHeaders(changed: ChangedDatabases, { positions, written }: Durable): HeaderPair[] {
+  #positionHeaders(changed: ChangedDatabases, { written }: Durable): HeaderPair[] {
     const { request, settings } = this.#parts;
     const { database } = settings;
-    const names = database === undefined ? [...new Set([...changed.names, ...positions.keys()])] : [database];
     // Without a name, it is of the database that was the only one then.
-    const told = new Map(sessionOf(request, database === undefined ? changed.names : names));
+    const told = new Map(sessionOf(request, database === undefined ? changed.names : [database]));
     for (const [name, txid] of written) {
-      if (!names.includes(name)) continue;
+      if (database !== undefined && name !== database) continue;
       // The newest last: they are kept when there are too many.
       told.delete(name);
       told.set(name, txid);
     }
-    const text = formatTxids(told, names);
+    const text = formatTxids(told, database);
     if (text === undefined) return [];
     return [
       ['set-cookie', sessionCookie(text, request)],
       [headerName, text],
     ];
   }
+}
+
+function wroteText({ written }: Durable): string {
+  return written.size > databasesMax ? wroteAll : (formatTxids(written) ?? wroteAll);
 }

@@ -17,8 +17,12 @@ const silenceMsMax = 5_000;
 const tunnelWaitMs = 10_000;
 const hopByHop = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te'],
-  ...['trailer', 'transfer-encoding', 'upgrade', 'expect', hopsHeader, 'skein-door'],
+  ...['trailer', 'transfer-encoding', 'upgrade', 'expect'],
+  // Between nodes, or a node and its app: nobody else is to say them, or to hear them.
+  ...[hopsHeader, 'skein-door', 'skein-wrote', 'skein-again'],
 ]);
+
+const nodeAddresses: ReadonlySet<string> = new Set(['127.0.0.1', '::1', '::ffff:127.0.0.1']);
 
 /** Whoever sends them cannot have them taken away: what a body is, whom it is for, and where it came from. */
 const ofTheMessage = new Set([
@@ -223,9 +227,14 @@ function framingOf({ headers, method }: IncomingMessage, body: Buffer | undefine
   return ['Content-Length', String(length)];
 }
 
-/** How often a request was passed on; what is not of the form counts as never. */
-export function hopsOf({ headers }: IncomingMessage): number {
-  return Number(/^(\d{1,2});(?:primary|here)$/.exec(String(headers[hopsHeader]))?.[1] ?? 0);
+/**
+ * How often a request was passed on; what is not of the form counts as never, and what came from elsewhere than this machine:
+ * a tunnel ends at the node, which connects to the app from here.
+ */
+export function hopsOf({ headers, socket }: IncomingMessage): number {
+  const text = headers[hopsHeader];
+  if (text === undefined || !nodeAddresses.has(socket.remoteAddress ?? '')) return 0;
+  return Number(/^(\d{1,2});(?:primary|here)$/.exec(String(text))?.[1] ?? 0);
 }
 
 /** The headers that `Connection` names are for this connection only, but for what a message is not understood without. */

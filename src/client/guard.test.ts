@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { guard, guardHandle } from './guard.ts';
 import type { SqliteHandle } from './guarded-handle.ts';
 import type { LocalNode } from './local-node.ts';
-import { ask, listen, listenBehind, StandInNode } from './test-support.ts';
+import { ask, doorMark, listen, listenBehind, StandInNode } from './test-support.ts';
 
 /** It brings no types. */
 type BetterSqlite = new (
@@ -127,7 +127,7 @@ for (const { name, open } of kinds) {
     );
     assert.match((await ask(port, { path: '/careful' })).body, /^here: .*readonly/);
     assert.deepEqual(asked, ['GET /visit 1;primary']);
-    const byDoor = await ask(port, { path: '/visit', headers: { 'skein-door': 'token' } });
+    const byDoor = await ask(port, { path: '/visit', headers: { 'skein-door': doorMark } });
     assert.equal(byDoor.headers['skein-replay'], 'primary', 'the door does it, where there is one');
   });
 
@@ -140,7 +140,10 @@ for (const { name, open } of kinds) {
       if (request.url === '/visit') response.end(JSON.stringify(database.prepare(insert).run()));
       else response.end(JSON.stringify(find.get()));
     });
-    assert.equal((await ask(port, { path: '/visit' })).headers['skein-position'], '0000000000000005');
+    assert.equal(
+      (await ask(port, { path: '/visit' })).headers['skein-position'],
+      'app%2Edb:0000000000000005',
+    );
     assert.equal((await ask(port)).headers['skein-position'], undefined);
     assert.equal(node.waits.length, 2);
   });

@@ -34,7 +34,7 @@ export type Settings = Required<
   readonly database: string | undefined;
 };
 
-/** The databases that positions are told of: a single one goes without its name. */
+/** The databases that a position may be of: one without a name is of a single one. */
 export function namesFor({ database }: Settings, positions: LocalPositions): readonly string[] {
   return database === undefined ? positions.names() : [database];
 }

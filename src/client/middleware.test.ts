@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import { connect, createServer as createSocketServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { needRequestScope, tellRefused } from './request-scope.ts';
-import { ask, listen, listenBehind, StandInNode } from './test-support.ts';
+import { needRequestScope, requestScope, tellRefused } from './request-scope.ts';
+import { ask, doorMark, listen, listenBehind, StandInNode } from './test-support.ts';
 
 /** What a primary's app says, and what it was asked. */
 async function startPrimary(t: TestContext, node: StandInNode): Promise<string[]> {
@@ -59,15 +59,15 @@ test('a write on the primary is answered when it is durable, with its position',
   const port = await listenBehind(t, node, here);
   const { headers, body } = await ask(port, { method: 'POST' });
   assert.equal(body, 'here');
-  assert.equal(headers['skein-position'], '0000000000000005');
+  assert.equal(headers['skein-position'], 'app%2Edb:0000000000000005');
   const attributes = 'Path=/; Max-Age=300; HttpOnly; SameSite=Lax';
-  assert.deepEqual(headers['set-cookie'], [`__txid=0000000000000005; ${attributes}`]);
+  assert.deepEqual(headers['set-cookie'], [`__txid=app%2Edb:0000000000000005; ${attributes}`]);
   assert.deepEqual(
     node.waits.map(({ durability }) => durability),
     [undefined, 'replica'],
   );
   const secure = await ask(port, { method: 'POST', headers: { 'x-forwarded-proto': 'https' } });
-  assert.deepEqual(secure.headers['set-cookie'], [`__txid=0000000000000005; ${attributes}; Secure`]);
+  assert.deepEqual(secure.headers['set-cookie'], [`__txid=app%2Edb:0000000000000005; ${attributes}; Secure`]);
 });
 
 test('a session that has written to several databases keeps the position of each', async (t) => {
@@ -103,12 +103,23 @@ test('a database that a request has made is waited for, and told of, with the ot
   );
 });
 
+test('the one database that positions are of is told without its name', async (t) => {
+  const node = await StandInNode.start(t);
+  node.setTxid('other.db', 1);
+  const port = await listenBehind(t, node, here, { database: 'app.db' });
+  const { headers } = await ask(port, { method: 'POST' });
+  assert.equal(headers['skein-position'], '0000000000000005');
+});
+
 test('a node that has to be asked for each database is asked so, from then on', async (t) => {
   const node = await StandInNode.start(t);
   node.takesAll = false;
   const port = await listenBehind(t, node, here);
   for (const _round of [1, 2])
-    assert.equal((await ask(port, { method: 'POST' })).headers['skein-position'], '0000000000000005');
+    assert.equal(
+      (await ask(port, { method: 'POST' })).headers['skein-position'],
+      'app%2Edb:0000000000000005',
+    );
   assert.deepEqual(
     node.waits.map(({ database }) => database),
     [undefined, 'app.db', 'app.db', 'app.db', 'app.db'],
@@ -130,7 +141,7 @@ test('an answer whose write is not durable in time says so', async (t) => {
   const port = await listenBehind(t, node, here, { durabilityWaitMs: 50 });
   const { status, headers } = await ask(port, { method: 'POST' });
   assert.deepEqual([status, headers['skein-durability']], [200, 'local']);
-  assert.equal(headers['skein-position'], '0000000000000005');
+  assert.equal(headers['skein-position'], 'app%2Edb:0000000000000005');
 });
 
 test('a write that nothing came of sets no cookie', async (t) => {
@@ -221,6 +232,17 @@ test('a request that goes around is stopped', async (t) => {
   assert.equal(status, 508);
 });
 
+test('a client that is not on this machine cannot say that a node has sent it', async (t) => {
+  const node = await replica(t);
+  const asked = await startPrimary(t, node);
+  const port = await listenBehind(t, node, here);
+  const headers = { 'skein-hop': '4;primary' };
+  assert.equal((await ask(port, { headers, from: '127.0.0.2' })).body, 'here');
+  assert.equal((await ask(port, { method: 'POST', headers, from: '127.0.0.2' })).body, 'there');
+  assert.deepEqual(asked, ['POST /  hop 1;primary']);
+  assert.equal((await ask(port, { headers })).status, 508);
+});
+
 test('where a proxy replays, a write is answered with the name of the primary', async (t) => {
   const node = await replica(t);
   const port = await listenBehind(t, node, here, { forward: 'fly-replay' });
@@ -297,10 +319,40 @@ test("what came through the node's door is left to it, and its mark is not seen;
     seen.push(request.headers['skein-door'], request.rawHeaders.includes('skein-door'));
     response.end('here');
   });
-  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': 'token' } })).body, 'here');
-  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': 'guess' } })).body, 'there');
+  assert.equal((await ask(port, { method: 'POST', headers: { 'skein-door': doorMark } })).body, 'here');
+  for (const guess of ['token', '0'.repeat(64), `${doorMark}, ${doorMark}`])
+    assert.equal(
+      (await ask(port, { method: 'POST', headers: { 'skein-door': guess } })).body,
+      'there',
+      guess,
+    );
   assert.equal((await ask(port, { headers: { 'skein-door': 'guess' } })).body, 'here');
   assert.deepEqual(seen, [undefined, false, undefined, false]);
+});
+
+test("a read that writes behind the node's door tells the door what it has written, and holds nothing itself", async (t) => {
+  needRequestScope();
+  const node = await StandInNode.start(t);
+  node.isDurable = false;
+  const port = await listenBehind(
+    t,
+    node,
+    (_request, response) => {
+      requestScope()?.wrote();
+      response.end('here');
+    },
+    { durabilityWaitMs: 50 },
+  );
+  const headers = { 'skein-door': doorMark };
+  const read = await ask(port, { headers });
+  assert.equal(read.headers['skein-wrote'], 'app%2Edb:0000000000000005');
+  assert.deepEqual([read.headers['set-cookie'], read.headers['skein-durability']], [undefined, undefined]);
+  const write = await ask(port, { method: 'POST', headers });
+  assert.equal(write.headers['skein-wrote'], undefined, 'the door knows what a write is');
+  node.unseen = Array.from({ length: 20 }, (_, index) => `${index}.db`);
+  assert.equal((await ask(port, { headers })).headers['skein-wrote'], '*');
+  const doorless = await ask(port);
+  assert.equal(doorless.headers['skein-wrote'], undefined);
 });
 
 test('a body that was read before cannot be sent on, which is said', async (t) => {

@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Answer } from './answer.ts';
 import { Exchange } from './exchange.ts';
@@ -11,7 +11,7 @@ import { formatTxids, headerName, sessionOf, type Txids } from './position-text.
 import { passReader } from './reader-gate.ts';
 import { sessionCookie } from './session-cookie.ts';
 
-/** Carried by a request that came through this node's door, which has done all of this already. Its value is the app's token. */
+/** Carried by a request that came through this node's door, which has done all of this already: its value is made with the app's token. */
 const doorHeader = 'skein-door';
 
 /** By the process and not by the module: there may be two copies of this package. */
@@ -35,14 +35,14 @@ export class Middleware {
   readonly #settings: Settings;
   readonly #forward: Forward | undefined;
   readonly #looksAtPaths: boolean;
-  readonly #token: Buffer | undefined;
+  readonly #mark: Buffer | undefined;
 
   constructor(node: LocalNode | undefined, options: MiddlewareOptions = {}) {
     this.#node = node;
     if (node) prepareToHold();
     this.#settings = settingsOf(options);
     this.#forward = node && new Forward(node, this.#settings.primaryWaitMs);
-    this.#token = node?.place.token === undefined ? undefined : Buffer.from(node.place.token);
+    this.#mark = node?.place.token === undefined ? undefined : markOf(node.place.token);
     const { alwaysForward, passthrough, healthPath } = this.#settings;
     this.#looksAtPaths = Boolean(alwaysForward ?? passthrough ?? healthPath);
   }
@@ -119,14 +119,14 @@ export class Middleware {
     }
     // A session cannot wait for what is nowhere.
     if (passage.kind === 'gone' && request.headers[headerName] === undefined) {
-      const text = formatTxids(passage.left, namesFor(this.#settings, node.positions)) ?? '';
+      const text = formatTxids(passage.left, this.#settings.database) ?? '';
       response.appendHeader('set-cookie', sessionCookie(text, request));
     }
     if (isForPrimary) exchange.onPrimary();
     else exchange.run();
   }
 
-  /** Takes the mark away, true or not: the app has no use for it, and its token must not be seen. */
+  /** Takes the mark away, true or not: the app has no use for it, and it is not to be seen. */
   #cameByDoor(request: IncomingMessage): boolean {
     const given = request.headers[doorHeader];
     if (given === undefined) return false;
@@ -134,9 +134,9 @@ export class Middleware {
     const { rawHeaders } = request;
     for (let index = rawHeaders.length - 2; index >= 0; index -= 2)
       if (rawHeaders[index]?.toLowerCase() === doorHeader) rawHeaders.splice(index, 2);
-    const token = this.#token;
+    const mark = this.#mark;
     const bytes = Buffer.from(String(given));
-    return token !== undefined && bytes.length === token.length && timingSafeEqual(bytes, token);
+    return mark !== undefined && bytes.length === mark.length && timingSafeEqual(bytes, mark);
   }
 
   async #answerHealth(node: LocalNode, response: ServerResponse): Promise<void> {
@@ -151,6 +151,11 @@ export class Middleware {
       isHealthy ? 'OK' : JSON.stringify(health?.body ?? 'the node does not answer'),
     );
   }
+}
+
+/** Not the token itself: whatever shows a request's headers would give it away. */
+function markOf(token: string): Buffer {
+  return Buffer.from(createHmac('sha256', token).update(doorHeader).digest('hex'));
 }
 
 function refuseReader(response: ServerResponse, waitMs: number): void {

@@ -68,7 +68,7 @@ export async function durable(
       `What was committed is not held as "${level}" asks after ${timeoutMs} ms. It may be later.`,
     );
   }
-  return formatTxids(written, [...new Set([...local.positions.names(), ...written.keys()])]);
+  return formatTxids(written);
 }
 
 /**

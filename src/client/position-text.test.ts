@@ -2,21 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cookieValue, formatTxids, parseTxids } from './position-text.ts';
 
-test('one database goes without its name, several with theirs, and both are understood', () => {
+test('only a database that was chosen goes without its name, and both forms are understood', () => {
   const one = new Map([['app.db', 255]]);
-  assert.equal(formatTxids(one, ['app.db']), '00000000000000ff');
+  assert.equal(formatTxids(one, 'app.db'), '00000000000000ff');
   assert.deepEqual(parseTxids('00000000000000ff', ['app.db']), one);
   const names = ['app.db', 'a:b, c.db', 'user.db'];
-  assert.equal(formatTxids(one, names), 'app%2Edb:00000000000000ff');
+  assert.equal(formatTxids(one), 'app%2Edb:00000000000000ff');
   const several = new Map([
     ['app.db', 255],
     ['a:b, c.db', 2 ** 52],
   ]);
-  const text = formatTxids(several, names) ?? '';
+  const text = formatTxids(several) ?? '';
   assert.equal(text, 'app%2Edb:00000000000000ff.a%3Ab%2C%20c%2Edb:0010000000000000');
   assert.deepEqual(parseTxids(text, names), several);
   assert.deepEqual(parseTxids('app.db:00000000000000ff', names), one, 'a plain name will do');
-  assert.equal(formatTxids(new Map(), names), undefined);
+  assert.equal(formatTxids(new Map()), undefined);
 });
 
 test('a value without a name says nothing where there are several databases, or none', () => {

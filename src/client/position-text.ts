@@ -5,7 +5,8 @@ export const headerName = 'skein-position';
 /** A position of some databases: the number of transactions that each holds, by name. */
 export type Txids = ReadonlyMap<string, number>;
 
-const databasesMax = 16;
+/** A text names no more. */
+export const databasesMax = 16;
 const textLengthMax = 4_096;
 const singlePattern = /^[0-9a-f]{16}$/i;
 const pairPattern = /([^:,;\s]{1,600}):([0-9a-f]{16})(?:\.|$)/giy;
@@ -14,13 +15,13 @@ const epochPattern = /-\d{1,15}$/;
 const cookiePattern = /(?:^|;)\s*__txid="?([^;"\s]*)/;
 
 /**
- * `<16 hex>` where the node has one database, else `NAME:<16 hex>`, joined by dots; of more than 16 the last ones. Undefined for none.
- * `names` are all databases of the node.
+ * `NAME:<16 hex>`, joined by dots; of more than 16 the last ones. Undefined for none. Without its name goes only the `only`
+ * database, of which all are told that positions are: beside a single one, another may come.
  */
-export function formatTxids(txids: Txids, names: readonly string[]): string | undefined {
-  const [only] = txids;
-  if (only === undefined) return undefined;
-  if (names.length === 1 && txids.size === 1 && only[0] === names[0]) return formatTxid(only[1]);
+export function formatTxids(txids: Txids, only?: string): string | undefined {
+  if (txids.size === 0) return undefined;
+  const count = only === undefined ? undefined : txids.get(only);
+  if (count !== undefined) return formatTxid(count);
   const pairs = [...txids].slice(-databasesMax);
   return pairs.map(([name, txid]) => `${encodeName(name)}:${formatTxid(txid)}`).join('.');
 }

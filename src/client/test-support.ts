@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
@@ -10,6 +11,9 @@ import { LocalNode } from './local-node.ts';
 import { Middleware } from './middleware.ts';
 import type { MiddlewareOptions } from './middleware-options.ts';
 
+const token = 'token';
+/** Of the door of such a node. */
+export const doorMark = createHmac('sha256', token).update('skein-door').digest('hex');
 const checksum = 'c3f02f3fc1cfa2ac';
 
 /** Answers as a node does, in what the library asks; a test says what it is to answer. */
@@ -74,7 +78,7 @@ export class StandInNode {
   /** What the library makes of it. It has heard who leads: to ask and stand still would keep this process from answering. */
   async local(): Promise<LocalNode> {
     const { directory, url: api } = this;
-    const local = new LocalNode({ directory, api, token: 'token', node: 'self', region: 'ams' });
+    const local = new LocalNode({ directory, api, token, node: 'self', region: 'ams' });
     await local.role.changed(5_000);
     return local;
   }
@@ -191,16 +195,25 @@ export async function listenBehind(
 /** Rejects when the connection breaks. */
 export function ask(
   port: number,
-  options: { method?: string; path?: string; headers?: Readonly<Record<string, string>>; body?: string } = {},
+  options: {
+    method?: string;
+    path?: string;
+    headers?: Readonly<Record<string, string>>;
+    body?: string;
+    from?: string;
+  } = {},
 ): Promise<TestAnswer> {
   return new Promise((resolve, reject) => {
-    const { method = 'GET', path = '/', headers = {}, body } = options;
-    const call = request({ port, host: '127.0.0.1', method, path, headers, agent: false }, (answer) => {
-      text(answer).then(
-        (whole) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: whole }),
-        reject,
-      );
-    });
+    const { method = 'GET', path = '/', headers = {}, body, from = '127.0.0.1' } = options;
+    const call = request(
+      { port, host: '127.0.0.1', localAddress: from, method, path, headers, agent: false },
+      (answer) => {
+        text(answer).then(
+          (whole) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: whole }),
+          reject,
+        );
+      },
+    );
     call.on('error', reject);
     call.end(body);
   });
