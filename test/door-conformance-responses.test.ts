@@ -236,3 +236,24 @@ test('a door that drains lets requests come to their end, and takes no others', 
   client.end();
   await drained;
 });
+
+test('what an app sends beyond its response is the answer to nobody', async (t) => {
+  const { app, client } = await begin(t);
+  client.send(`HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n`);
+  const peer = await app.peer();
+  await peer.take('\r\n\r\n');
+  peer.send('HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil');
+  const next = await app.peer(1);
+  assert.match(await next.take('\r\n\r\n'), /^GET \/b /);
+  next.send(ok);
+  await client.take('\r\n\r\n');
+  assert.equal(await client.take('ok'), ok);
+});
+
+test('a connection on which an upgrade was refused is not used again', async (t) => {
+  const upgrade = 'GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+  const { app, client } = await exchange(t, upgrade, 'HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n');
+  await client.take('\r\n\r\n');
+  client.send(get);
+  await (await app.peer(1)).take('\r\n\r\n');
+});

@@ -36,6 +36,26 @@ test('a primary that is lost in the middle of a forwarded upload has it answered
   assert.deepEqual([written.status, await notesOf(doors, replica)], [201, ['first', 'second']]);
 });
 
+test('a primary that falls silent in the middle of a forwarded upload has it answered with 502', async (t) => {
+  const doors = await DoorNodes.start(t, { environment: { SKEIN_HTTP_PRIMARY_WAIT: '15s' } });
+  const leader = await doors.candidates.leader();
+  const [replica] = doors.candidates.others(leader);
+  await doors.post(replica, '/notes', 'first');
+  const upload = await RawPeer.connect(doors.port(replica));
+  upload.send('POST /notes HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf of it');
+  await delay(200);
+  const { pid } = leader;
+  assert.ok(pid !== undefined);
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await waitFor('the answer', () => upload.received.includes('\r\n\r\n'), { timeoutMs: 60_000 });
+    assert.match(upload.received, /^HTTP\/1\.1 502 .*fallen silent/s);
+    assert.equal((await doors.post(replica, '/notes', 'second')).status, 201);
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+});
+
 test('a request that is safe to repeat outlives the loss of the primary', async (t) => {
   const environment = { SKEIN_HTTP_PRIMARY_WAIT: '15s', SKEIN_HTTP_ALWAYS_FORWARD: '/slow,/notes' };
   const doors = await DoorNodes.start(t, { environment });

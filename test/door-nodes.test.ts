@@ -28,7 +28,7 @@ test('a write on a replica reaches the primary, and its client reads it there at
     assert.deepEqual([written.status, answer.node], [201, leader.name]);
     assert.equal(written.headers.get('skein-durability'), 'replica');
     const cookie = written.headers.get('set-cookie') ?? '';
-    assert.match(cookie, /^__txid=[0-9a-f]{16}; Path=\/; Max-Age=300; HttpOnly; SameSite=Lax$/);
+    assert.match(cookie, /^__txid=app%2Edb:[0-9a-f]{16}; Path=\/; Max-Age=300; HttpOnly; SameSite=Lax$/);
     const value = cookie.split(';')[0];
     for (const node of [replica, other]) {
       const read = await json(await doors.get(node, '/notes', { cookie: value }));

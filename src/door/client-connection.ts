@@ -9,7 +9,7 @@ import type { Sender } from './forward-head.ts';
 import { HeadReader } from './head-reader.ts';
 import { joinSockets } from './join-sockets.ts';
 import { writeParts } from './message-writer.ts';
-import { answerText } from './own-answer.ts';
+import { answerParts } from './own-answer.ts';
 import type { Peer } from './peer.ts';
 import { parseRequestHead, type RequestHead } from './request-head.ts';
 import type { Answer } from './route.ts';
@@ -121,7 +121,7 @@ export class ClientConnection implements ExchangeClient {
   /** Writes the door's own answer to the request, and goes on or closes. */
   answer(exchange: Answerable, answer: Answer): void {
     const keeps = this.keepsAlive(exchange) && exchange.isRequestComplete;
-    this.write(answerText(answer, exchange.head.method, keeps, exchange.head.isHttp10));
+    this.writeParts(answerParts(answer, exchange.head.method, keeps, exchange.head.isHttp10));
     this.finished(exchange, !keeps);
   }
 
@@ -261,7 +261,7 @@ export class ClientConnection implements ExchangeClient {
       this.#socket.destroy();
       return;
     }
-    this.write(answerText({ kind: 'answer', status, body: `${message}\n` }, method, false, false));
+    this.writeParts(answerParts({ kind: 'answer', status, body: `${message}\n` }, method, false, false));
     this.#close();
   }
 

@@ -31,6 +31,10 @@ export class ConnectionPool {
     return this.#all.size;
   }
 
+  get hasIdle(): boolean {
+    return this.#idle.some(({ isOpen }) => isOpen);
+  }
+
   /** One that is open and was idle for no longer than `idleMsMax`; undefined if there is none. */
   take(idleMsMax: number): UpstreamConnection | undefined {
     const nowMs = this.#parts.nowMs();

@@ -19,7 +19,8 @@ function problemOf(node: DoorNode, maxLagMs: number): string | undefined {
 
 async function problemOfApp(app: ConnectionPool): Promise<string | undefined> {
   try {
-    app.release(app.take(Number.POSITIVE_INFINITY) ?? (await app.open()));
+    // One that is idle is left so, to be closed in its time.
+    if (!app.hasIdle) app.release(await app.open());
     return undefined;
   } catch {
     return 'The app does not take connections';

@@ -102,6 +102,7 @@ test('an upgrade is one when Connection says so, and never to HTTP/2', () => {
   assert.equal(upgrade('Connection: keep-alive, Upgrade', 'Upgrade: websocket'), 'websocket');
   assert.equal(upgrade('Upgrade: websocket'), undefined);
   assert.equal(upgrade('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c'), undefined);
+  assert.equal(upgrade('Connection: Upgrade', 'Upgrade: foo, h2c'), undefined);
 });
 
 test('responses are held to the same rules', () => {

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { ConnectionPool } from './connection-pool.ts';
 import { openTunnel, type Tunnel } from './open-tunnel.ts';
+import { SilenceWatch } from './silence-watch.ts';
 
 /** Kept shorter than the other door keeps them. */
 const tunnelIdleMs = 20_000;
@@ -21,10 +22,12 @@ export class NodePools {
   readonly #parts: NodePoolsParts;
   /** By the URL of the node's API. */
   readonly #tunnels = new Map<string, ConnectionPool>();
+  readonly #silence: SilenceWatch;
   readonly #stopping = new AbortController();
 
   constructor(parts: NodePoolsParts) {
     this.#parts = parts;
+    this.#silence = new SilenceWatch(parts.secret);
     const { headBytesMax, appPort } = parts;
     const nowMs = () => parts.nowMs();
     this.app = new ConnectionPool({ open: () => openApp(appPort), headBytesMax, idleMs: appIdleMs, nowMs });
@@ -34,7 +37,11 @@ export class NodePools {
     const known = this.#tunnels.get(url);
     if (known) return known;
     const { headBytesMax, secret } = this.#parts;
-    const open = () => openTunnel({ url, secret }, this.#stopping.signal);
+    const open = async () => {
+      const tunnel = await openTunnel({ url, secret }, this.#stopping.signal);
+      this.#silence.add(url, tunnel.socket);
+      return tunnel;
+    };
     const nowMs = () => this.#parts.nowMs();
     const pool = new ConnectionPool({ open, headBytesMax, idleMs: tunnelIdleMs, nowMs });
     if (this.#tunnels.size < poolsMax) this.#tunnels.set(url, pool);
@@ -52,6 +59,7 @@ export class NodePools {
   /** Ends all connections. */
   stop(): void {
     this.#stopping.abort();
+    this.#silence.stop();
     for (const pool of [this.app, ...this.#tunnels.values()]) pool.destroy();
   }
 }

@@ -1,11 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
-import { sleep } from '../base/sleep.ts';
 import type { Config } from '../config/config.ts';
 import { DoorFigures } from './door-figures.ts';
 import { doorHealth } from './door-health.ts';
 import type { DoorNode } from './door-node.ts';
 import { compileGlobs } from './glob.ts';
+import { HeldWrites, heldMax } from './held-writes.ts';
 import { againHeader, hopHeader, hopLine, parseHop } from './hop.ts';
 import type { NodePools } from './node-pools.ts';
 import { ReadGate } from './read-gate.ts';
@@ -27,8 +27,6 @@ import { WritesUnderWay } from './writes-under-way.ts';
 const reading = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const healthPaths = new Set(['/skein/health', '/litefs/health']);
 const hopsMax = 10;
-const heldMax = 2_000;
-const heldPollMs = 5;
 /** An app that takes its node for a replica although it leads hears of that in a moment. */
 const appPauseMs = 50;
 
@@ -45,7 +43,7 @@ export class Policy implements Router {
   readonly #receipts: WriteReceipts;
   /** By it the library in the app knows what came through this door. The token itself would be seen by whoever sees headers. */
   readonly #markLine: string;
-  #held = 0;
+  readonly #held: HeldWrites;
 
   constructor(node: DoorNode, http: Config['http'], pools: NodePools) {
     this.#node = node;
@@ -55,6 +53,7 @@ export class Policy implements Router {
     this.#isForwarded = compileGlobs(http.alwaysForward);
     this.#gate = new ReadGate(node, http.readWaitMs, this.figures);
     this.#receipts = new WriteReceipts(node, http, this.figures);
+    this.#held = new HeldWrites(() => this.#hasTaker);
     const mark = createHmac('sha256', node.appToken).update('skein-door').digest('hex');
     this.#markLine = `skein-door: ${mark}\r\n`;
   }
@@ -111,6 +110,10 @@ export class Policy implements Router {
     return this.#writeNow(request, hops, lines) ?? this.#hold(request, hops, lines);
   }
 
+  get #hasTaker(): boolean {
+    return this.#node.canWrite() || this.#node.primary()?.isHere === false;
+  }
+
   /** Undefined while nobody can take it. */
   #writeNow(request: RoutedRequest, hops: number, lines: string): Route | undefined {
     if (this.#node.canWrite()) return this.#writeHere(request, hops, lines);
@@ -133,18 +136,13 @@ export class Policy implements Router {
   /** Until somebody leads: a handoff takes a moment, the loss of a primary as long as its lease. */
   async #hold(request: RoutedRequest, hops: number, lines: string): Promise<Route> {
     const { primaryWaitMs } = this.#http;
-    if (this.#held >= heldMax) return refusal(503, `${heldMax} requests wait for a primary already.`);
-    this.#held += 1;
+    if (this.#held.isFull) return refusal(503, `${heldMax} requests wait for a primary already.`);
     this.figures.held += 1;
-    try {
-      const untilMs = monotonicMs() + primaryWaitMs;
-      while (monotonicMs() < untilMs && !request.signal.aborted) {
-        await sleep(heldPollMs, request.signal);
-        const route = this.#writeNow(request, hops, lines);
-        if (route) return route;
-      }
-    } finally {
-      this.#held -= 1;
+    const untilMs = monotonicMs() + primaryWaitMs;
+    while (monotonicMs() < untilMs && !request.signal.aborted) {
+      await this.#held.wait(untilMs - monotonicMs(), request.signal);
+      const route = this.#writeNow(request, hops, lines);
+      if (route) return route;
     }
     this.figures.unheld += 1;
     return refusal(503, `No node has come to lead within ${primaryWaitMs} ms. Nothing was written.`);

@@ -93,5 +93,5 @@ function requireHost(host: string | undefined, isHttp10: boolean): void {
 /** HTTP/2 by upgrade is left out: what comes after it would pass unread. */
 function upgradeOf({ upgrade, connection }: Fields): string | undefined {
   if (upgrade === undefined || !/(?:^|,)\s*upgrade\s*(?:,|$)/.test(connection)) return undefined;
-  return /^h2c?\b/i.test(upgrade) ? undefined : upgrade;
+  return /(?:^|,)\s*h2c?\b/i.test(upgrade) ? undefined : upgrade;
 }

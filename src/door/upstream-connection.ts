@@ -143,7 +143,7 @@ export class UpstreamConnection {
     this.#first = undefined;
     const { isComplete, trailers } = this.#body;
     // First of all it is free for others: the client's next request may come at once.
-    if (isComplete) this.#finish();
+    if (isComplete) this.#finish(next < chunk.length);
     const endsWithTrailers = isComplete && trailers !== undefined;
     sink.responded(head, framing, first, isComplete && !endsWithTrailers);
     if (endsWithTrailers) sink.bodyEnded(trailers);
@@ -154,7 +154,7 @@ export class UpstreamConnection {
     const next = body.read(chunk, from);
     if (body.isComplete) {
       const sink = this.#sink;
-      this.#finish();
+      this.#finish(next < chunk.length);
       sink?.bodyEnded(body.trailers);
     }
     return next;
@@ -172,13 +172,15 @@ export class UpstreamConnection {
     sink.upgraded(head, socket, rest.length === 0 ? nothing : rest);
   }
 
-  /** The response is complete. */
-  #finish(): void {
+  /** The response is complete. `hasMore`: something follows that nobody has asked for, and that is no answer to who comes next. */
+  #finish(hasMore: boolean): void {
     const response = this.#response;
+    // Whether the other side waits for HTTP after an upgrade that it refused is not known.
+    const isClear = !hasMore && this.socket.readableLength === 0 && this.#sink?.wantsUpgrade === false;
     this.#sink = undefined;
     this.#body = undefined;
     this.#response = undefined;
-    if (!response?.keepsAlive || !this.#isRequestSent || !this.isOpen) {
+    if (!isClear || !response?.keepsAlive || !this.#isRequestSent || !this.isOpen) {
       this.socket.destroy();
       return;
     }

@@ -137,3 +137,10 @@ test('a far end that breaks off breaks this end', async (t) => {
   socket.resetAndDestroy();
   await closed;
 });
+
+test('a count of hops that is no number is too many', async (t) => {
+  const far = await startNode(t, 'far');
+  const url = await startNode(t, 'near', { urlOf: async () => far });
+  for (const hops of [Number.NaN, -1, 1e9])
+    await assert.rejects(openTunnel({ url, secret, to: 'far', hops }), /508/, String(hops));
+});

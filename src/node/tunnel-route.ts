@@ -6,6 +6,7 @@ import { messageOf } from '../base/errors.ts';
 import { againHeader } from '../door/hop.ts';
 import { joinSockets } from '../door/join-sockets.ts';
 import { openTunnel, type Tunnel, tunnelProtocol } from '../door/open-tunnel.ts';
+import { SilenceWatch } from '../door/silence-watch.ts';
 import type { PrimaryPlace } from './primary-watch.ts';
 
 export type TunnelRouteParts = {
@@ -33,9 +34,11 @@ export class TunnelRoute {
   readonly #parts: TunnelRouteParts;
   readonly #sockets = new Set<Duplex>();
   readonly #stopping = new AbortController();
+  readonly #silence: SilenceWatch;
 
   constructor(parts: TunnelRouteParts) {
     this.#parts = parts;
+    this.#silence = new SilenceWatch(parts.secret);
   }
 
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -49,6 +52,7 @@ export class TunnelRoute {
   /** Ends all of them. */
   stop(): void {
     this.#stopping.abort();
+    this.#silence.stop();
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -57,7 +61,7 @@ export class TunnelRoute {
     socket.once('close', () => this.#sockets.delete(socket));
     if (head.length > 0) socket.unshift(head);
     const { searchParams } = new URL(request.url ?? '/', 'http://node');
-    const hops = Number(searchParams.get('hops') ?? 0);
+    const hops = hopsOf(searchParams.get('hops') ?? '0');
     this.#connect(socket, searchParams.get('to') ?? this.#parts.node, hops).catch((error: unknown) =>
       refuse(socket, 502, messageOf(error)),
     );
@@ -77,7 +81,7 @@ export class TunnelRoute {
     if (url === undefined) return this.#ask(socket, target, hops, signal);
     if (hops >= hopsMax) return refuse(socket, 508, `${target} was not found on the way of ${hops} nodes.`);
     // To the node itself, whatever it is by now.
-    this.#join(socket, await openTunnel({ url, secret, hops: hops + 1 }, signal));
+    this.#join(socket, await openTunnel({ url, secret, hops: hops + 1 }, signal), url);
   }
 
   /** The primary knows nodes that this one does not. */
@@ -85,7 +89,8 @@ export class TunnelRoute {
     const { secret, primary } = this.#parts;
     const place = hops < hopsMax ? await primary(0, signal) : undefined;
     if (!place || place.isHere) return refuse(socket, 404, `No node ${target} is known here.`);
-    this.#join(socket, await openTunnel({ url: place.url, secret, to: target, hops: hops + 1 }, signal));
+    const tunnel = await openTunnel({ url: place.url, secret, to: target, hops: hops + 1 }, signal);
+    this.#join(socket, tunnel, place.url);
   }
 
   async #enter(socket: Duplex, signal: AbortSignal): Promise<void> {
@@ -100,12 +105,14 @@ export class TunnelRoute {
     enter(socket, againMark);
   }
 
-  #join(socket: Duplex, far: Tunnel): void {
+  /** `url` is the API of the other node; undefined for this node's app. */
+  #join(socket: Duplex, far: Tunnel, url?: string): void {
     if (socket.destroyed) {
       far.socket.destroy();
       return;
     }
     agree(socket, far.againMark);
+    if (url !== undefined) this.#silence.add(url, far.socket);
     joinSockets(socket, far.socket);
   }
 }
@@ -115,6 +122,11 @@ function agree(socket: Duplex, againMark: string | undefined): void {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${tunnelProtocol}\r\n${mark}\r\n`,
   );
+}
+
+/** What is no such number counts as too many. */
+function hopsOf(text: string): number {
+  return /^\d$/.test(text) ? Number(text) : hopsMax;
 }
 
 const reasons: Readonly<Record<number, string>> = {
