@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { monotonicMs, wallClockMs } from '../base/clock.ts';
+import { sleep } from '../base/sleep.ts';
 import type { Config } from '../config/config.ts';
 import { DoorFigures } from './door-figures.ts';
 import { doorHealth } from './door-health.ts';

@@ -57,7 +57,7 @@ async function readsAndFailures(cluster: ClientCluster, hasDoor: boolean): Promi
   assert.match(
     String(ahead.headers['set-cookie']),
     // The door leaves the session what there is, since it may have seen that: the table and four notes.
-    hasDoor ? /__txid=0{15}5; Path=\/; Max-Age=300/ : /__txid=; Path=\/; Max-Age=0/,
+    hasDoor ? /__txid=app%2Edb:0{15}5; Path=\/; Max-Age=300/ : /__txid=; Path=\/; Max-Age=0/,
     'a position that is not goes',
   );
   for (const nonsense of [
