@@ -104,7 +104,10 @@ export class DurableWaits {
     while (this.#canAskForAll) {
       const answer = await this.#wait({}, deadlineMs, signal);
       const { positions, role = 'primary' } = (answer.body ?? {}) as AllPositions;
-      if (answer.status === 200 && positions) return { positions: new Map(Object.entries(positions)), role };
+      if (answer.status === 200 && positions) {
+        this.#positions.takeNames(Object.keys(positions));
+        return { positions: new Map(Object.entries(positions)), role };
+      }
       // An older node asks for a name.
       if (answer.status === 200 || answer.status === 400) this.#canAskForAll = false;
       else await this.#pause(answer, deadlineMs);

@@ -34,6 +34,11 @@ export class LocalPositions {
     return this.#names;
   }
 
+  /** What the node says that there is: it may be newer than the list. */
+  takeNames(names: Iterable<string>): void {
+    this.#names = [...new Set([...this.names(), ...names])];
+  }
+
   /** `TXID/checksum`; undefined for a database that is not here. */
   text(database: string): string | undefined {
     if (database.includes('/')) return undefined;
