@@ -110,4 +110,5 @@ test('a database that was made meanwhile and cannot be opened counts too, one th
   const late = await run({ durability: 'replica' });
   assert.ok(late.kind === 'done');
   assert.deepEqual([late.durable, late.error], [true, undefined]);
+  assert.equal(state.problems.has('tenant.db'), false, 'not before');
 });

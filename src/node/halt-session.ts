@@ -13,8 +13,7 @@ import type { Notice } from './node-log.ts';
 import type { ReplicaReplication } from './replica-replication.ts';
 
 const requestTimeoutMs = 15_000;
-/** A third of what the primary waits for a word. */
-const renewMs = 10_000;
+const defaultRenewMs = 10_000;
 const reachTimeoutMs = 10_000;
 const takeBackMs = 1_000;
 /** A program that writes on for so long after its time has the primary's patience no more. */
@@ -30,6 +29,8 @@ export type HaltSessionParts = {
   /** This node, as LiteFS names it. */
   readonly liteFsId: string;
   readonly warn: Notice;
+  /** A third of what the primary waits for a word. */
+  readonly renewMs?: number;
 };
 
 /** Who asked for the lock. */
@@ -57,6 +58,7 @@ export class HaltSession {
     let renewal: NodeJS.Timeout | undefined;
     try {
       const position = await this.#halt();
+      const { renewMs = defaultRenewMs } = this.#parts;
       renewal = setInterval(() => void this.#renew(position), renewMs);
       await this.#reach(position);
       const batch = await this.#lend(position, over, holder, () => clearInterval(renewal));
