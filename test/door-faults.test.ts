@@ -86,7 +86,10 @@ test('a position that does not exist is dropped at once, for one that does', asy
     const beganMs = performance.now();
     const answer = await doors.get(node, '/notes', { cookie });
     assert.equal(answer.status, 200);
-    assert.match(answer.headers.get('set-cookie') ?? '', /^__txid=app%2Edb:0{13}[0-9a-f]{3}; Path=\/; Max-Age=300;/);
+    assert.match(
+      answer.headers.get('set-cookie') ?? '',
+      /^__txid=app%2Edb:0{13}[0-9a-f]{3}; Path=\/; Max-Age=300;/,
+    );
     assert.ok(performance.now() - beganMs < 5_000, node.name);
   }
   for (const nonsense of [
