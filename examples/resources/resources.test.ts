@@ -114,7 +114,7 @@ for (const { variant, hasDoor } of [
       await read(response);
       if (hasDoor) {
         assert.equal(response.headers.get('skein-durability'), 'replica');
-        assert.match(session.get('__txid') ?? '', /^[0-9a-f]{16}$/);
+        assert.match(session.get('__txid') ?? '', /^[a-z]+%2Edb:[0-9a-f]{16}$/);
         assert.equal(response.headers.get('skein-wrote'), null, 'that is for the door');
       }
       for (const node of nodes.candidates.others(leader)) {
