@@ -17,7 +17,7 @@ export class DoorSession {
   readonly #name: string;
   readonly #nodes: readonly FaultNode[];
   readonly #history: History;
-  readonly #turns: Turns;
+  readonly turns: Turns;
   #at: number;
   #turn = 0;
   #number = 0;
@@ -32,20 +32,7 @@ export class DoorSession {
     this.#nodes = nodes;
     this.#history = history;
     this.#at = at;
-    this.#turns = new Turns(pauseMs, () => this.#go());
-  }
-
-  /** Resolves when nothing is under way any more. */
-  pause(): Promise<void> {
-    return this.#turns.pause();
-  }
-
-  resume(): void {
-    this.#turns.resume();
-  }
-
-  stop(): Promise<void> {
-    return this.#turns.stop();
+    this.turns = new Turns(pauseMs, () => this.#go());
   }
 
   async #go(): Promise<void> {

@@ -12,27 +12,14 @@ export class DoorWriter {
   readonly #name: string;
   readonly #target: FaultNode;
   readonly #history: History;
-  readonly #turns: Turns;
+  readonly turns: Turns;
   #number = 0;
 
   constructor(name: string, target: FaultNode, history: History) {
     this.#name = name;
     this.#target = target;
     this.#history = history;
-    this.#turns = new Turns(pauseMs, () => this.#write());
-  }
-
-  /** Resolves when nothing is under way any more. */
-  pause(): Promise<void> {
-    return this.#turns.pause();
-  }
-
-  resume(): void {
-    this.#turns.resume();
-  }
-
-  stop(): Promise<void> {
-    return this.#turns.stop();
+    this.turns = new Turns(pauseMs, () => this.#write());
   }
 
   async #write(): Promise<void> {

@@ -12,6 +12,7 @@ import { History, nowMs } from './history.ts';
 import { type Plan, planOf, type Round } from './plan.ts';
 import { Session } from './session.ts';
 import { Timeline } from './timeline.ts';
+import type { Turns } from './turns.ts';
 import { World } from './world.ts';
 import { Writer } from './writer.ts';
 
@@ -59,7 +60,7 @@ class FaultRun {
   readonly #history = new History();
   readonly #faults: Faults;
   readonly #disasters: Disasters;
-  #writers: (Writer | DoorWriter | DoorSession)[] = [];
+  #writers: { readonly turns: Turns }[] = [];
   #sessions: Session[] = [];
 
   constructor(world: World) {
@@ -128,7 +129,8 @@ class FaultRun {
   /** Never rejects: the failure that brought it here is the one to tell. */
   async stop(): Promise<void> {
     await this.#faults.heal().catch(() => undefined);
-    await Promise.all([...this.#writers, ...this.#sessions].map((client) => client.stop()));
+    const writing = this.#writers.map((writer) => writer.turns.stop());
+    await Promise.all([...writing, ...this.#sessions.map((session) => session.stop())]);
   }
 
   /** Some writes are acknowledged from here on: else a run would check nothing. */
@@ -145,7 +147,7 @@ class FaultRun {
   async #check(): Promise<void> {
     await this.#world.settled();
     await this.#progress();
-    await Promise.all(this.#writers.map((writer) => writer.pause()));
+    await Promise.all(this.#writers.map((writer) => writer.turns.pause()));
     this.timeline.add('check');
     await assertInStep(this.#group(), 60_000);
     for (const { node } of this.#world.nodes) {
@@ -156,7 +158,7 @@ class FaultRun {
     this.#history.conclude();
     assert.deepEqual(this.#history.wrongs, [], this.#history.wrongs.join('\n'));
     this.timeline.add(`all is well: ${this.summary()}`);
-    for (const writer of this.#writers) writer.resume();
+    for (const writer of this.#writers) writer.turns.resume();
   }
 
   #checkValues(node: string, rows: readonly string[]): void {

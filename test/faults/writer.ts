@@ -16,26 +16,13 @@ export class Writer {
   readonly #target: FaultNode;
   readonly #history: History;
   #number = 0;
-  readonly #turns: Turns;
+  readonly turns: Turns;
 
   constructor(name: string, target: FaultNode, history: History, pauseMs: number) {
     this.#name = name;
     this.#target = target;
     this.#history = history;
-    this.#turns = new Turns(pauseMs, () => this.#write());
-  }
-
-  /** Resolves when nothing is under way any more. */
-  pause(): Promise<void> {
-    return this.#turns.pause();
-  }
-
-  resume(): void {
-    this.#turns.resume();
-  }
-
-  stop(): Promise<void> {
-    return this.#turns.stop();
+    this.turns = new Turns(pauseMs, () => this.#write());
   }
 
   async #write(): Promise<void> {
