@@ -23,10 +23,7 @@ export function createNodeBus({ config, log, roles, leadership }: NodeBusParts):
     self: { node: name, region, url: advertise },
     secret,
     replication,
-    mayWrite: () => {
-      const isOpen = replication()?.role === 'primary' && roles()?.isFenced === false;
-      return isOpen && leadership()?.term?.isValid === true;
-    },
+    mayWrite: () => roles()?.mayWrite === true,
     epoch: () => leadership()?.epoch ?? 0,
     lookForNew: (current) => newDatabases.look(current),
     known: () => knownNodes(replication(), leadership()),

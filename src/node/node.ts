@@ -384,8 +384,8 @@ export class Node {
 
   /** Throws `NOT_PRIMARY` unless the app may write here. */
   #requirePrimary(): PrimaryReplication {
-    const roles = this.#require(this.#roles);
-    if (roles.replication?.role === 'primary' && !roles.isFenced) return roles.replication;
+    const { mayWrite, replication } = this.#require(this.#roles);
+    if (mayWrite && replication?.role === 'primary') return replication;
     throw new SkeinError('NOT_PRIMARY', 'This node only reads. Ask the primary for a halt lock.');
   }
 

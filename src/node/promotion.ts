@@ -23,8 +23,7 @@ export class Promotion {
 
   /** Whether this node leads, and the app may write. */
   get leads(): boolean {
-    const roles = this.#roles();
-    return roles.replication?.role === 'primary' && !roles.isFenced;
+    return this.#roles().mayWrite;
   }
 
   /**

@@ -81,13 +81,9 @@ export class Roles implements LeadershipHandlers {
     return this.#replication;
   }
 
-  get isFenced(): boolean {
-    return this.#fences.size > 0;
-  }
-
   /** Whether this node leads at this moment, and the app may write. */
   get mayWrite(): boolean {
-    return this.#replication?.role === 'primary' && !this.isFenced && this.#term?.isValid === true;
+    return this.#replication?.role === 'primary' && this.#mayBeOpen;
   }
 
   /** Opens what is there, as a replica of nobody. Throws what opening a database throws. */
@@ -248,11 +244,15 @@ export class Roles implements LeadershipHandlers {
     this.#startAsPrimary();
   }
 
+  get #mayBeOpen(): boolean {
+    return this.#fences.size === 0 && this.#term?.isValid === true;
+  }
+
   /** Takes a reason to keep the app from writing away, and lets it write if that was the last. */
   #open(reason: 'term' | 'handoff' | 'change'): void {
     this.#fences.delete(reason);
     const primary = this.#replication;
-    if (this.#fences.size === 0 && primary?.role === 'primary' && this.#term?.isValid) primary.unfence();
+    if (primary?.role === 'primary' && this.#mayBeOpen) primary.unfence();
   }
 
   async follow(leader: LeaseHolder | undefined, _epoch: number): Promise<void> {
@@ -290,7 +290,7 @@ export class Roles implements LeadershipHandlers {
    */
   async handOff(node: string | undefined): Promise<string> {
     const primary = this.#replication;
-    if (primary?.role !== 'primary' || this.isFenced)
+    if (primary?.role !== 'primary' || !this.#mayBeOpen)
       throw new SkeinError('NOT_PRIMARY', 'Only the primary can hand over. Ask the node that leads.');
     if (!this.#isLeading)
       throw new SkeinError('DATABASE_BUSY', 'This node has only begun to lead. Try again in a moment.');

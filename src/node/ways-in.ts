@@ -68,9 +68,7 @@ export class WaysIn {
 
   /** Whether the app may write here at this moment, and nobody else may lead. */
   get canWrite(): boolean {
-    const { roles, leadership } = this.#parts;
-    const isOpen = this.#replication?.role === 'primary' && roles()?.isFenced === false;
-    return isOpen && leadership()?.term?.isValid === true;
+    return this.#parts.roles()?.mayWrite === true;
   }
 
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
