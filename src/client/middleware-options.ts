@@ -11,7 +11,7 @@ export type MiddlewareOptions = {
   readonly durabilityWaitMs?: number;
   /** The one database whose position goes into cookie and header; all unless given. */
   readonly database?: string;
-  /** How long a request for the primary is held while there is none. 5,000. */
+  /** How long a request for the primary is held while there is none. 20,000. */
   readonly primaryWaitMs?: number;
   /** How long a reader waits until this replica has what it wrote elsewhere; then the primary answers. 5,000. */
   readonly readWaitMs?: number;
@@ -44,7 +44,7 @@ export function settingsOf(options: MiddlewareOptions): Settings {
     forward: options.forward ?? 'direct',
     durability: options.durability ?? 'auto',
     durabilityWaitMs: options.durabilityWaitMs ?? 5_000,
-    primaryWaitMs: options.primaryWaitMs ?? 5_000,
+    primaryWaitMs: options.primaryWaitMs ?? 20_000,
     readWaitMs: options.readWaitMs ?? 5_000,
     replayBytesMax: options.replayBytesMax ?? 1024 * 1024,
     alwaysForward: patternOf(options.alwaysForward),

@@ -75,7 +75,7 @@ export const httpKeys = {
     'primary_wait',
     '0s',
     [0, hourMs],
-    '5s',
+    'twice `lease.ttl`, and at least 5s',
     'How long a write is held while nobody leads.',
     (http) => http.primaryWaitMs,
   ),

@@ -75,6 +75,13 @@ test('durability is a word or a number, also in a variable', () => {
   assert.throws(() => load('[http]\ndurability = "all"'), { code: 'CONFIG_INVALID' });
 });
 
+test('a write is held for longer than it takes to lose a primary, unless it is said otherwise', () => {
+  assert.equal(load('').primaryWaitMs, 20_000);
+  assert.equal(load('[lease]\ntype = "file"\npath = "lease"\nttl = "30s"').primaryWaitMs, 60_000);
+  assert.equal(load('[lease]\ntype = "file"\npath = "lease"\nttl = "1s"').primaryWaitMs, 5_000);
+  assert.equal(load('[http]\nprimary_wait = "0s"').primaryWaitMs, 0);
+});
+
 test('a list of anything but paths is refused', () => {
   assert.throws(
     () => load('[http]\npassthrough = [1]'),

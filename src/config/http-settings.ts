@@ -2,13 +2,13 @@ import type { Config } from './config.ts';
 import { httpKeys } from './http-keys.ts';
 import { type Given, readKey } from './setting.ts';
 
-/** `[http]`, with its defaults. */
-export function readHttp(givens: ReadonlyMap<string, Given>): Config['http'] {
+/** `[http]`, with its defaults. Those of a wait for a primary follow from `leaseTtlMs`, after which another node may lead. */
+export function readHttp(givens: ReadonlyMap<string, Given>, leaseTtlMs: number): Config['http'] {
   return {
     listen: readKey(httpKeys.httpListen, givens),
     forward: readKey(httpKeys.httpForward, givens) ?? 'direct',
     database: readKey(httpKeys.httpDatabase, givens),
-    primaryWaitMs: readKey(httpKeys.httpPrimaryWait, givens) ?? 5_000,
+    primaryWaitMs: readKey(httpKeys.httpPrimaryWait, givens) ?? Math.max(5_000, 2 * leaseTtlMs),
     readWaitMs: readKey(httpKeys.httpReadWait, givens) ?? 5_000,
     durability: readKey(httpKeys.httpDurability, givens),
     durabilityWaitMs: readKey(httpKeys.httpDurabilityWait, givens) ?? 5_000,

@@ -90,7 +90,7 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
     releaseCommand: readKey(keys.releaseCommand, givens),
     releaseCommandTimeoutMs: readKey(keys.releaseCommandTimeout, givens) ?? 300_000,
     internalPort: readKey(keys.internalPort, givens) ?? 8080,
-    http: readHttp(givens),
+    http: readHttp(givens, lease.ttlMs),
     killSignal: readKey(keys.killSignal, givens) ?? 'SIGINT',
     killTimeoutMs: readKey(keys.killTimeout, givens) ?? 5000,
     database: { dir: databaseDir(givens, around) },

@@ -5,7 +5,7 @@ import { readHttp } from '../config/http-settings.ts';
 import { appEnvironment } from './app-environment.ts';
 
 const config: Config = {
-  http: readHttp(new Map()),
+  http: readHttp(new Map(), 10_000),
   app: 'shop',
   primaryRegion: 'ams',
   env: { GREETING: 'hello', PATH: '/opt/bin' },
