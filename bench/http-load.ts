@@ -1,81 +1,92 @@
-import { connect, type Socket } from 'node:net';
 import { reportReady, reportResult, taskInput } from './child-task.ts';
+import { LoadConnection } from './load-connection.ts';
 import { type Summary, summarize } from './samples.ts';
 
 export type HttpLoadInput = {
   port: number;
-  connections: number;
+  /** Where a request is sent once more that was answered with `fly-replay`, as a proxy in front of all nodes does it. */
+  replayPort?: number;
   method: 'GET' | 'POST';
+  path: string;
+  /** More lines of the request's head. */
+  headers?: readonly string[];
+  connections: number;
   warmUpMs: number;
   durationMs: number;
 };
 
-/** Times from the sending of a request to the last byte of its response, in ms. */
-export type HttpLoadResult = { requestsPerSecond: number; latency: Summary; failed: number };
+/** Times from the sending of a request to the last byte of its response, in ms. `requests` with those of the warm-up. */
+export type HttpLoadResult = {
+  requestsPerSecond: number;
+  latency: Summary;
+  requests: number;
+  failed: number;
+};
 
-const headEnd = Buffer.from('\r\n\r\n');
-
-/** A process that sends requests over connections that stay open, on each the next one when the last is answered. */
+/**
+ * A process that sends requests over connections that stay open, on each the next one when the last is answered. Written on
+ * plain sockets, so that it needs less of a processor than the server. Answers must have a content-length.
+ */
 if (import.meta.main) {
-  const { port, connections, method, warmUpMs, durationMs } = taskInput<HttpLoadInput>();
-  const body = method === 'POST' ? 'a small body that is to be written' : '';
-  const length = body === '' ? '' : `Content-Length: ${body.length}\r\n`;
-  const request = Buffer.from(
-    `${method} /items/1?view=short HTTP/1.1\r\nHost: app.example\r\nUser-Agent: bench\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\nCookie: session=0123456789abcdef\r\n${length}\r\n${body}`,
-  );
+  const input = taskInput<HttpLoadInput>();
+  const request = requestOf(input);
   const samples: number[] = [];
+  let requests = 0;
   let failed = 0;
   let isMeasuring = false;
   let isOver = false;
-  const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
-  for (const socket of sockets) ask(socket);
+  const clients = await Promise.all(Array.from({ length: input.connections }, openClient));
+  for (const client of clients) run(client);
   reportReady();
-  await new Promise((resolve) => setTimeout(resolve, warmUpMs));
+  await new Promise((resolve) => setTimeout(resolve, input.warmUpMs));
   isMeasuring = true;
   const beganMs = performance.now();
-  await new Promise((resolve) => setTimeout(resolve, durationMs));
+  await new Promise((resolve) => setTimeout(resolve, input.durationMs));
   isOver = true;
   const seconds = (performance.now() - beganMs) / 1_000;
-  for (const socket of sockets) socket.destroy();
-  reportResult<HttpLoadResult>({
-    requestsPerSecond: samples.length / seconds,
-    latency: summarize(Float64Array.from(samples)),
-    failed,
-  });
+  for (const { first, replay } of clients) {
+    first.end();
+    replay?.end();
+  }
+  const latency = summarize(Float64Array.from(samples));
+  reportResult<HttpLoadResult>({ requestsPerSecond: samples.length / seconds, latency, requests, failed });
 
-  function ask(socket: Socket): void {
+  async function openClient(): Promise<{ first: LoadConnection; replay?: LoadConnection }> {
+    const first = await LoadConnection.open(input.port);
+    return input.replayPort === undefined
+      ? { first }
+      : { first, replay: await LoadConnection.open(input.replayPort) };
+  }
+
+  function run({ first, replay }: { first: LoadConnection; replay?: LoadConnection }): void {
     let sentMs = 0;
-    let left = -1;
     const send = () => {
       sentMs = performance.now();
-      left = -1;
-      socket.write(request);
+      first.ask(request, (head) => {
+        if (replay && /\r\nfly-replay:/i.test(head)) replay.ask(request, answered);
+        else answered(head);
+      });
     };
-    socket.on('data', (chunk: Buffer) => {
-      let rest = chunk.length;
-      if (left < 0) {
-        // Responses are small: the head comes in one piece.
-        const end = chunk.indexOf(headEnd);
-        const head = chunk.toString('latin1', 0, end);
-        if (!head.startsWith('HTTP/1.1 200')) failed += 1;
-        left = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? 0);
-        rest -= end + 4;
-      }
-      left -= rest;
-      if (left > 0) return;
+    const answered = (head: string) => {
+      requests += 1;
+      if (!head.startsWith('HTTP/1.1 200')) failed += 1;
       if (isMeasuring && !isOver) samples.push(performance.now() - sentMs);
       send();
-    });
-    socket.on('error', () => {
-      failed += 1;
-    });
+    };
     send();
   }
 }
 
-function open(port: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true }, () => resolve(socket));
-    socket.once('error', reject);
-  });
+function requestOf({ method, path, headers = [] }: HttpLoadInput): Buffer {
+  const body = method === 'POST' ? 'a small body that is to be written' : '';
+  const head = [
+    `${method} ${path} HTTP/1.1`,
+    'Host: app.example',
+    'User-Agent: bench',
+    'Accept: application/json',
+    'Accept-Encoding: gzip',
+    ...headers,
+    ...(body === '' ? [] : [`Content-Length: ${body.length}`]),
+  ];
+  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`, 'latin1');
 }

@@ -49,7 +49,7 @@ export const measureDoor: Measure = {
         id: 'door',
         title: `The door in front of an app, ${connections} connections`,
         about:
-          'Requests with five header fields, responses of 100 bytes, over connections that stay open on both sides; the app gives the same bytes to every request, so that the proxies are what is measured. Load, proxy and app are one process each and share the cores. Added: over one connection, one request after the other, compared with the app alone. Forwarded: a POST through the door of a replica and a tunnel to the door and the app of the primary, compared with the same sent straight to the primary’s door over an equal link.',
+          'Requests with five header fields, responses of 100 bytes, over connections that stay open on both sides; the app gives the same bytes to every request, so that the proxies are what is measured. Load, proxy and app are one process each and share the cores. Added: over one connection, one request after the other, compared with the app alone. Forwarded: a POST through the door of a replica and a tunnel to the door and the app of the primary, compared with the same sent straight to the primary’s door over an equal link, and with what a proxy in front pays that asks the replica’s door first and sends it to the primary’s as that says (`forward = "fly-replay"`).',
         figures: [...proxyFigures(rounds), ...forwards],
       };
     } finally {
@@ -71,8 +71,9 @@ async function compare(context: MeasureContext, directory: string, appPort: numb
       const results = new Map<Contender, { loaded: HttpLoadResult; alone: HttpLoadResult }>();
       for (const [contender, port] of ports) {
         context.progress(`${labels[contender]}, round ${round} of ${count}`);
-        const loaded = await load(context, port, connections, 'GET');
-        results.set(contender, { loaded, alone: await load(context, port, 1, 'GET') });
+        const loaded = await load(context, { port, connections, method: 'GET' });
+        const alone = await load(context, { port, connections: 1, method: 'GET' });
+        results.set(contender, { loaded, alone });
       }
       rounds.push(results);
     }
@@ -88,12 +89,15 @@ function portOf({ kind, port }: RunningProxy): [Contender, number] {
 
 async function load(
   { quick }: MeasureContext,
-  port: number,
-  count: number,
-  method: 'GET' | 'POST',
+  to: Pick<HttpLoadInput, 'port' | 'replayPort' | 'connections' | 'method'>,
 ): Promise<HttpLoadResult> {
-  const durationMs = quick ? 1_500 : 3_000;
-  const input: HttpLoadInput = { port, connections: count, method, warmUpMs: 1_000, durationMs };
+  const input: HttpLoadInput = {
+    ...to,
+    path: '/items/1?view=short',
+    headers: ['Cookie: session=0123456789abcdef'],
+    warmUpMs: 1_000,
+    durationMs: quick ? 1_500 : 3_000,
+  };
   const result = await new ChildTask<HttpLoadResult>('http-load.ts', input).result;
   if (result.failed > 0) throw new Error(`${result.failed} requests failed`);
   return result;
@@ -138,14 +142,15 @@ function proxyFigures(rounds: readonly Round[]): Figure[] {
   return [...rates, ...ratios, ...added];
 }
 
-/** A primary and a replica with doors, the link between them so long. */
+/** A primary and two replicas with doors, the link between them so long. One of them answers writes with `fly-replay`. */
 async function forwarded(
   context: MeasureContext,
   directory: string,
   appPort: number,
   roundTripMs: number,
 ): Promise<Figure[]> {
-  const [linkPort, straightPort, primaryPort, replicaPort, primaryDoor, replicaDoor] = await freePorts(6);
+  const [linkPort, straightPort, primaryPort, replicaPort, replayPort] = await freePorts(5);
+  const [primaryDoor, replicaDoor, replayDoor] = await freePorts(3);
   const links = [
     startLink(linkPort, primaryPort, roundTripMs),
     // What a client in the replica's region would have without a door there.
@@ -162,20 +167,30 @@ async function forwarded(
     staticLease(url),
     doorVariables(replicaDoor, appPort),
   );
+  const replaying = new BenchNode(
+    { name: `replaying-${roundTripMs}`, directory, port: replayPort },
+    staticLease(url),
+    { ...doorVariables(replayDoor, appPort), SKEIN_HTTP_FORWARD: 'fly-replay' },
+  );
+  const nodes = [primary, replica, replaying];
   try {
     await Promise.all(links.map(({ ready }) => ready));
-    for (const node of [primary, replica]) {
+    for (const node of nodes) {
       await node.start();
       await node.healthy();
     }
     const values: number[] = [];
     const costs: number[] = [];
+    const replays: number[] = [];
     for (let round = 1; round <= (context.quick ? 1 : 3); round += 1) {
       context.progress(`forwarded writes at ${roundTripMs} ms, round ${round}`);
-      const there = await load(context, replicaDoor, 1, 'POST');
-      const straight = await load(context, straightPort, 1, 'POST');
+      const post = { connections: 1, method: 'POST' } as const;
+      const there = await load(context, { ...post, port: replicaDoor });
+      const straight = await load(context, { ...post, port: straightPort });
+      const replayed = await load(context, { ...post, port: replayDoor, replayPort: straightPort });
       values.push(there.latency.p50);
       costs.push(there.latency.p50 - straight.latency.p50);
+      replays.push(replayed.latency.p50);
     }
     const id = `door.forwarded.${roundTripMs}`;
     const label = `forwarded write, ${roundTripMs} ms between regions`;
@@ -185,10 +200,13 @@ async function forwarded(
         { id: `${id}.cost`, label: `${label}, more than straight there`, unit: 'ms', target: forwardTarget },
         costs,
       ),
+      figureOf(
+        { id: `${id}.replay`, label: `the same by a proxy that honours fly-replay, p50`, unit: 'ms' },
+        replays,
+      ),
     ];
   } finally {
-    await replica.stop();
-    await primary.stop();
+    for (const node of nodes.toReversed()) await node.stop();
     for (const link of links) {
       link.kill();
       await link.result.catch(() => undefined);

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { ChildTask } from './child-task.ts';
+import type { HttpLoadInput, HttpLoadResult } from './http-load.ts';
 import { createItems, databaseName } from './items.ts';
 import { figureOf, type Measure, type MeasureContext } from './measure.ts';
 import type { AppInput, Framework } from './middleware-app.ts';
 import { BenchCluster, freePorts } from './nodes.ts';
 import { cpuMsOf } from './process-figures.ts';
-import type { LoadInput, LoadResult } from './request-load.ts';
 import type { Figure, Target } from './result.ts';
 import { median } from './samples.ts';
 
@@ -13,7 +13,7 @@ const frameworks: readonly Framework[] = ['node:http', 'express', 'fastify', 'ho
 const kinds = ['bare', 'plain', 'session'] as const;
 type Kind = (typeof kinds)[number];
 /** With the processor's time that the app took for each request. */
-type Round = LoadResult & { readonly cpuUs: number };
+type Round = HttpLoadResult & { readonly cpuUs: number };
 
 const connections = 32;
 const rows = 1_000;
@@ -91,16 +91,19 @@ async function measureFramework(
   }
 }
 
-function load(port: number, kind: Kind, quick: boolean): Promise<LoadResult> {
-  const input: LoadInput = {
+async function load(port: number, kind: Kind, quick: boolean): Promise<HttpLoadResult> {
+  const input: HttpLoadInput = {
     port,
+    method: 'GET',
     path: '/item',
     connections,
     headers: kind === 'session' ? ['Cookie: __txid=0000000000000001'] : [],
     warmUpMs: 500,
     durationMs: quick ? 1_000 : 2_000,
   };
-  return new ChildTask<LoadResult>('request-load.ts', input).result;
+  const result = await new ChildTask<HttpLoadResult>('http-load.ts', input).result;
+  if (result.failed > 0) throw new Error(`${result.failed} requests failed`);
+  return result;
 }
 
 function figuresOf(framework: Framework, rounds: Record<Kind, readonly Round[]>): Figure[] {
