@@ -55,8 +55,14 @@ web = "exec ${process.execPath} ${app}"
   }
 
   async ready(node: TestNode): Promise<void> {
-    const isReady = async () => (await this.get(node, '/notes').catch(() => undefined))?.status === 200;
-    await waitFor(`the app of ${node.name} behind its door`, isReady, { state: () => node.tail() });
+    let last = '';
+    const isReady = async () => {
+      const answer = await this.get(node, '/notes').catch(String);
+      last = typeof answer === 'string' ? answer : `${answer.status} ${await answer.text()}`;
+      return typeof answer !== 'string' && answer.status === 200;
+    };
+    const state = () => `its last answer: ${last}\n${node.tail()}`;
+    await waitFor(`the app of ${node.name} behind its door`, isReady, { state });
   }
 
   get(node: TestNode, path: string, headers: Record<string, string> = {}): Promise<Response> {
