@@ -34,7 +34,7 @@ async function run(): Promise<number> {
   const reporter = process.stdout.isTTY ? 'spec' : './scripts/test/summary-reporter.ts';
   const args = [
     '--test',
-    '--test-concurrency=2',
+    '--test-concurrency=3',
     `--test-timeout=${testLimitMs}`,
     '--import=./scripts/test/file-limit.ts',
   ];
@@ -44,6 +44,8 @@ async function run(): Promise<number> {
     cwd: root,
     stdio: 'inherit',
     env: {
+      // Where `bin/skein` keeps it too: hundreds of processes strip the types of the same files otherwise.
+      NODE_COMPILE_CACHE: resolve(root, 'node_modules/.cache/skein'),
       ...process.env,
       ...(faults.seed === undefined ? {} : { SKEIN_TEST_SOAK_SEED: faults.seed }),
       ...(faults.minutes === undefined ? {} : { SKEIN_TEST_SOAK_MINUTES: faults.minutes }),
