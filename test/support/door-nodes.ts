@@ -55,8 +55,19 @@ web = "exec ${process.execPath} ${app}"
   }
 
   async ready(node: TestNode): Promise<void> {
-    const isReady = async () => (await this.get(node, '/notes').catch(() => undefined))?.status === 200;
-    await waitFor(`the app of ${node.name} behind its door`, isReady, { state: () => node.tail() });
+    let last = 'nothing was answered';
+    const isReady = async () => {
+      try {
+        const answer = await this.get(node, '/notes');
+        last = `${answer.status} ${await answer.text()}`;
+        return answer.status === 200;
+      } catch (error) {
+        last = String(error);
+        return false;
+      }
+    };
+    const state = () => `${node.tail()}\nlast answer: ${last}`;
+    await waitFor(`the app of ${node.name} behind its door`, isReady, { state });
   }
 
   get(node: TestNode, path: string, headers: Record<string, string> = {}): Promise<Response> {
