@@ -242,9 +242,14 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   async #open(forwarding: Forwarding): Promise<void> {
     try {
-      const connection = await forwarding.pool.open();
-      if (this.#isOver) forwarding.pool.release(connection);
-      else this.#attach(connection, forwarding);
+      const connection = await forwarding.pool.open(this);
+      if (!connection) this.#refuse(forwarding);
+      else if (this.#isOver) forwarding.pool.release(connection);
+      else if (forwarding.isOutdated?.()) {
+        forwarding.pool.release(connection);
+        this.#settle();
+        this.#route();
+      } else this.#attach(connection, forwarding);
     } catch (error) {
       if (this.#isOver) return;
       this.#settle();
@@ -253,6 +258,12 @@ export class Exchange implements ResponseSink, RoutedRequest {
       else if (forwarding.isToNode) this.#answer(503, `${messageOf(error)} Nothing was written.`);
       else this.#answer(502, `The app does not answer: ${messageOf(error)}.`);
     }
+  }
+
+  #refuse({ isToNode }: Forwarding): void {
+    const place = isToNode ? 'primary' : 'app';
+    const body = `The ${place} has as many connections as it may have. Nothing was sent. Try again.\n`;
+    this.#answerWith({ kind: 'answer', status: 503, lines: 'Retry-After: 1\r\n', body });
   }
 
   /** Routes the request once more, in a moment; what was sent of it is sent from the beginning. */

@@ -152,6 +152,7 @@ export class Policy implements Router {
   #writeHere(request: RoutedRequest, hops: number, lines: string): Forwarding {
     const before = this.#receipts.before();
     return this.#toApp(lines, {
+      isOutdated: () => !this.#node.canWrite(),
       sending: () => this.writes.begin(),
       review: (response) =>
         this.#replayOf(request, response, hops) ??
@@ -159,7 +160,7 @@ export class Policy implements Router {
     });
   }
 
-  #toApp(lines: string, rest: Pick<Forwarding, 'sending' | 'review'>): Forwarding {
+  #toApp(lines: string, rest: Pick<Forwarding, 'isOutdated' | 'sending' | 'review'>): Forwarding {
     this.figures.local += 1;
     return {
       kind: 'forward',

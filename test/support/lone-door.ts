@@ -191,6 +191,7 @@ const defaults: Partial<Config['http']> = {
   idleTimeoutMs: 5_000,
   progressTimeoutMs: 5_000,
   connectionsMax: 100,
+  appConnectionsMax: 100,
   replayBodyMax: 10_000,
   trustForwarded: 'none',
 };
