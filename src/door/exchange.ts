@@ -5,6 +5,7 @@ import type { Fields } from './fields.ts';
 import { informationText, lastChunkText, requestText, responseText, switchingText } from './forward-head.ts';
 import { KeptBody } from './kept-body.ts';
 import { chunkOf, writeParts } from './message-writer.ts';
+import { repeatable } from './repeatable.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ResponseFraming, ResponseHead } from './response-head.ts';
 import type { Answer, Forwarding, Review, Route, RoutedRequest } from './route.ts';
@@ -18,7 +19,6 @@ const replaysMax = 10;
 const retryPauseMs = 50;
 /** On a connection that was idle for longer, a request that is not safe to repeat might meet its end. */
 const unsafeIdleMsMax = 1_000;
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /** One request and its response, from the client's connection to another and back. */
 export class Exchange implements ResponseSink, RoutedRequest {
@@ -202,7 +202,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
       return;
     }
     this.#connection = undefined;
-    const mayRepeat = idempotent.has(this.method) && this.#kept.isWhole && !this.#response;
+    const mayRepeat = repeatable.has(this.method) && this.#kept.isWhole && !this.#response;
     if (mayRepeat && !hasAnswered && (isToNode || !this.#isConnectionFresh)) this.#again();
     else
       this.#answer(
@@ -234,7 +234,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#forwarding = forwarding;
     this.#settled = forwarding.sending?.();
     // Only one that was just in use, for what must not be sent twice.
-    const idleMsMax = idempotent.has(this.method) ? Number.POSITIVE_INFINITY : unsafeIdleMsMax;
+    const idleMsMax = repeatable.has(this.method) ? Number.POSITIVE_INFINITY : unsafeIdleMsMax;
     const connection = forwarding.pool.take(idleMsMax);
     if (connection) this.#attach(connection, forwarding);
     else void this.#open(forwarding);
