@@ -271,6 +271,14 @@ export class PrimaryReplication implements Replication {
     return this.#set.scan();
   }
 
+  /**
+   * As `rescan`, and tries again what a program held the last time, as the release command does while it makes a database: a replica
+   * that does not hear of it starts the app, which opens an empty file of its own.
+   */
+  rescanAll(): Promise<void> {
+    return this.#set.scan('all');
+  }
+
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#server.accept(request, socket, head);
   }
