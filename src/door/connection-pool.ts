@@ -44,12 +44,13 @@ export class ConnectionPool {
     this.#parts = parts;
   }
 
+  /** With those that are being opened. */
   get openCount(): number {
-    return this.#all.size;
+    return this.#all.size + this.#opening;
   }
 
   get isFull(): boolean {
-    return this.#all.size + this.#opening >= this.#parts.connectionsMax;
+    return this.openCount >= this.#parts.connectionsMax;
   }
 
   get waitingCount(): number {
@@ -86,7 +87,7 @@ export class ConnectionPool {
     const { signal } = request;
     const found = await this.#line.wait(this.#parts.waitMs, signal);
     if (found === 'room') return this.#openNow();
-    if (!found && !signal.aborted) this.#parts.refused?.();
+    if (!found && !signal.aborted && !this.#isStopped) this.#parts.refused?.();
     return found;
   }
 

@@ -117,7 +117,8 @@ export class Policy implements Router {
 
   /** Undefined while nobody can take it. */
   #writeNow(request: RoutedRequest, hops: number, lines: string): Route | undefined {
-    if (this.#node.canWrite()) return this.#writeHere(request, hops, lines);
+    if (this.#node.canWrite())
+      return { ...this.#writeHere(request, hops, lines), isOutdated: () => !this.#node.canWrite() };
     const primary = this.#node.primary();
     if (!primary || primary.isHere) return undefined;
     if (hops >= hopsMax) return refusal(508, `The request was passed on ${hops} times. Try again.`);
@@ -152,7 +153,6 @@ export class Policy implements Router {
   #writeHere(request: RoutedRequest, hops: number, lines: string): Forwarding {
     const before = this.#receipts.before();
     return this.#toApp(lines, {
-      isOutdated: () => !this.#node.canWrite(),
       sending: () => this.writes.begin(),
       review: (response) =>
         this.#replayOf(request, response, hops) ??
@@ -160,7 +160,7 @@ export class Policy implements Router {
     });
   }
 
-  #toApp(lines: string, rest: Pick<Forwarding, 'isOutdated' | 'sending' | 'review'>): Forwarding {
+  #toApp(lines: string, rest: Pick<Forwarding, 'sending' | 'review'>): Forwarding {
     this.figures.local += 1;
     return {
       kind: 'forward',
