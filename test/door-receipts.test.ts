@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
-import { LoneDoor, MovedReplication } from './support/lone-door.ts';
+import { at, LoneDoor, MovedReplication } from './support/lone-door.ts';
 
 const post = 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi';
 const get = 'GET / HTTP/1.1\r\nHost: h\r\n\r\n';
@@ -69,6 +69,29 @@ test('a write whose lead ended is answered with unknown, whoever leads by then',
   };
   const head = await waiting.exchange(post, ok, () => replication.committed.set('app.db', 43));
   assert.equal(durabilityOf(head), 'unknown');
+});
+
+test('a write whose lead ended, but during which nobody has written, is answered as the app has', async (t) => {
+  for (const [request, ended, status] of [
+    [post, 42, 200],
+    [post, 43, 503],
+    // It may have been sent, and have written, before.
+    [post.replace('POST', 'PUT'), 42, 503],
+  ] as const) {
+    const door = await start(t);
+    const head = await door.exchange(request, ok, () => {
+      const before = door.replication;
+      before.isOver = true;
+      before.endedAt = new Map([['app.db', at(ended)]]);
+      before.committed.clear();
+      // What is applied from the next primary is nobody's here.
+      door.replication = new MovedReplication();
+      door.replication.role = 'replica';
+      door.replication.committed.set('app.db', 44);
+    });
+    assert.match(head, new RegExp(`^HTTP/1.1 ${status} `));
+    assert.equal(durabilityOf(head), status === 200 ? undefined : 'unknown');
+  }
 });
 
 test('a write that was handed over is where the next primary is', async (t) => {

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const skein = fileURLToPath(new URL('../bin/skein', import.meta.url));
@@ -190,6 +191,18 @@ test('export to a pipe gives the bytes and nothing else', async () => {
   const found = await run(['export', '--name=app.db', '-']);
   assert.ok(found.bytes.equals(bytes));
   assert.deepEqual([found.stderr, found.code], ['', 0]);
+});
+
+test('export to a pipe whose reader is slow ends when all of it is in the pipe', async () => {
+  const child = start(['export', '--name=app.db', '-']);
+  // More than a pipe and both its ends hold: without a reader, it cannot end.
+  await Promise.race([once(child, 'exit'), delay(2_000)]);
+  assert.equal(child.exitCode, null);
+  const parts: Buffer[] = [];
+  child.stdout?.on('data', (part: Buffer) => parts.push(part));
+  const [code] = await once(child, 'close');
+  assert.equal(code, 0);
+  assert.ok(Buffer.concat(parts).equals(bytes));
 });
 
 test('an export that is cut off leaves the older file as it was, and no part', async () => {

@@ -44,9 +44,18 @@ function report(error: unknown): number {
   return faultExitCode;
 }
 
+/** A pipe takes what its reader has room for: what is still on the way to a slow one would end with the process. */
+function drained(stream: NodeJS.WriteStream): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stream.write('', () => resolve());
+  return promise;
+}
+
 // A state that nobody thought of must not go on: the node's processes end with it, and its log repairs the rest.
 process.on('uncaughtException', (error) => process.exit(report(error)));
 // `skein events | head` ends when its reader does.
 process.stdout.on('error', (error) => process.exit(systemCodeOf(error) === 'EPIPE' ? 0 : report(error)));
 
-process.exit(await main(process.argv.slice(2)).catch(report));
+const exitCode = await main(process.argv.slice(2)).catch(report);
+await Promise.all([drained(process.stdout), drained(process.stderr)]);
+process.exit(exitCode);

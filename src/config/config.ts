@@ -35,6 +35,7 @@ export type Config = {
     /** 0 for any. */
     readonly maxLagMs: number;
     readonly connectionsMax: number;
+    readonly appConnectionsMax: number;
   };
   readonly killSignal: NodeJS.Signals;
   readonly killTimeoutMs: number;

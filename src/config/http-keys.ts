@@ -29,6 +29,18 @@ function duration(
   });
 }
 
+function connectionsMax(name: string, about: string, of: (http: Config['http']) => number) {
+  return key(`http.${name}`, {
+    value: parsed((value) => (/^\d{1,6}$/.test(String(value)) ? Number(value) : undefined)).refine(
+      (count) => count >= 1 && count <= 100_000,
+    ),
+    allowed: '1 to 100000',
+    fallback: '10000',
+    about,
+    effective: ({ http }) => String(of(http)),
+  });
+}
+
 const glob = z.string().regex(/^[\x21-\x2b\x2d-\x7e]{1,200}$/);
 /** A list in a file; in a variable or a flag, one text with commas. */
 const globs: z.ZodType<readonly string[]> = z.union([
@@ -178,13 +190,14 @@ export const httpKeys = {
     'With more lag than this, `/skein/health` says that the node is not fit; `0s` for any.',
     (http) => http.maxLagMs,
   ),
-  httpConnectionsMax: key('http.connections_max', {
-    value: parsed((value) => (/^\d{1,6}$/.test(String(value)) ? Number(value) : undefined)).refine(
-      (count) => count >= 1 && count <= 100_000,
-    ),
-    allowed: '1 to 100000',
-    fallback: '10000',
-    about: 'How many connections of clients the door has at once.',
-    effective: ({ http }) => String(http.connectionsMax),
-  }),
+  httpConnectionsMax: connectionsMax(
+    'connections_max',
+    'How many connections of clients the door has at once.',
+    (http) => http.connectionsMax,
+  ),
+  httpAppConnectionsMax: connectionsMax(
+    'app_connections_max',
+    'How many connections the door has to the app at once; a WebSocket holds one. Requests beyond that wait for one, up to 5 s.',
+    (http) => http.appConnectionsMax,
+  ),
 } as const;

@@ -39,6 +39,7 @@ progress_timeout = "6s"
 drain_timeout = "7s"
 max_lag = "0s"
 connections_max = 500
+app_connections_max = 200
 `;
   assert.deepEqual(load(text), {
     listen: { host: '::', port: 8080 },
@@ -59,6 +60,7 @@ connections_max = 500
     drainTimeoutMs: 7_000,
     maxLagMs: 0,
     connectionsMax: 500,
+    appConnectionsMax: 200,
   });
 });
 

@@ -23,5 +23,6 @@ export function readHttp(givens: ReadonlyMap<string, Given>, leaseTtlMs: number)
     drainTimeoutMs: readKey(httpKeys.httpDrainTimeout, givens) ?? 10_000,
     maxLagMs: readKey(httpKeys.httpMaxLag, givens) ?? 10_000,
     connectionsMax: readKey(httpKeys.httpConnectionsMax, givens) ?? 10_000,
+    appConnectionsMax: readKey(httpKeys.httpAppConnectionsMax, givens) ?? 10_000,
   };
 }

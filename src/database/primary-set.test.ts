@@ -224,6 +224,22 @@ test('a scan that is asked for during another one sees what came in between', as
   await first;
 });
 
+test('what a program has let go of is found by a look for all, not only when its time has come', {
+  skip,
+}, async (t) => {
+  const node = new TestNode(t);
+  const { set } = await startSet(t, node);
+  const program = SqliteProgram.start(t, node.file('a.db'));
+  await program.run('CREATE TABLE t(v); BEGIN EXCLUSIVE;');
+  // Refused so often that its next try is a second away and more.
+  for (let tries = 0; tries < 4; tries += 1) await set.scan('all');
+  assert.equal(set.problems().size, 1);
+  await program.run('COMMIT;');
+  void set.scan();
+  await set.scan('all');
+  assert.ok(set.get('a.db'));
+});
+
 test('a symbolic link is left out with one warning', async (t) => {
   const node = new TestNode(t);
   create(t, node.file('a.db'));

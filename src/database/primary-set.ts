@@ -50,6 +50,8 @@ export class PrimarySet {
   readonly #failing = new Map<string, string>();
   #scanning: Promise<void> | undefined;
   #nextScan: Promise<void> | undefined;
+  /** The next look tries what was refused without waiting for its time. */
+  #isEager = false;
   /** By database: since when, on the monotonic clock, its name has led to nothing. */
   readonly #gone = new Map<string, number>();
   #scanSoon: NodeJS.Timeout | undefined;
@@ -173,9 +175,10 @@ export class PrimarySet {
 
   /**
    * Looks for databases that came or went. Resolves when a look that began after this call is done. What goes wrong is said
-   * once and tried again.
+   * once and tried again: what was refused in its time, or with `all` in this look, since what was in the way may have ended.
    */
-  scan(): Promise<void> {
+  scan(which: 'due' | 'all' = 'due'): Promise<void> {
+    this.#isEager ||= which === 'all';
     if (this.#isStopped || this.#isFenced) return Promise.resolve();
     if (!this.#scanning) {
       this.#scanning = this.#scan().finally(() => {
@@ -210,6 +213,8 @@ export class PrimarySet {
   }
 
   async #scan(): Promise<void> {
+    const isEager = this.#isEager;
+    this.#isEager = false;
     try {
       // A disk that was unmounted is not a database that was deleted.
       if (!this.#directory.isStillInPlace()) return;
@@ -222,7 +227,7 @@ export class PrimarySet {
       for (const name of this.#directory.databaseNames()) {
         if (this.#databases.has(name)) continue;
         const refused = this.#refused.get(name);
-        if (refused && monotonicMs() < refused.retryAtMs) continue;
+        if (!isEager && refused && monotonicMs() < refused.retryAtMs) continue;
         await this.#open(name).catch((error: unknown) => this.#refuse(name, error));
       }
       this.#warnOfLinks();

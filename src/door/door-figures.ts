@@ -13,4 +13,6 @@ export class DoorFigures {
   late = 0;
   /** Responses that went out before their write was as durable as it should be. */
   undurable = 0;
+  /** Requests for which no connection came free in time. */
+  crowded = 0;
 }

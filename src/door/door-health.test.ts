@@ -16,6 +16,8 @@ test('who asks for the health keeps no connection to the app open', async (t) =>
   const pool = new ConnectionPool({
     open: () => openApp(port),
     headBytesMax: 1_000,
+    connectionsMax: 10,
+    waitMs: 1_000,
     idleMs: 4_000,
     nowMs: () => nowMs,
   });

@@ -19,8 +19,10 @@ function problemOf(node: DoorNode, maxLagMs: number): string | undefined {
 
 async function problemOfApp(app: ConnectionPool): Promise<string | undefined> {
   try {
-    // One that is idle is left so, to be closed in its time.
-    if (!app.hasIdle) app.release(await app.open());
+    // One that is idle is left so, to be closed in its time. Where there are as many as there may be, the app has taken those.
+    if (app.hasIdle || app.isFull) return undefined;
+    const connection = await app.open();
+    if (connection) app.release(connection);
     return undefined;
   } catch {
     return 'The app does not take connections';

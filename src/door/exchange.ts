@@ -5,6 +5,7 @@ import type { Fields } from './fields.ts';
 import { informationText, lastChunkText, requestText, responseText, switchingText } from './forward-head.ts';
 import { KeptBody } from './kept-body.ts';
 import { chunkOf, writeParts } from './message-writer.ts';
+import { repeatable } from './repeatable.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ResponseFraming, ResponseHead } from './response-head.ts';
 import type { Answer, Forwarding, Review, Route, RoutedRequest } from './route.ts';
@@ -18,7 +19,6 @@ const replaysMax = 10;
 const retryPauseMs = 50;
 /** On a connection that was idle for longer, a request that is not safe to repeat might meet its end. */
 const unsafeIdleMsMax = 1_000;
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /** One request and its response, from the client's connection to another and back. */
 export class Exchange implements ResponseSink, RoutedRequest {
@@ -202,7 +202,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
       return;
     }
     this.#connection = undefined;
-    const mayRepeat = idempotent.has(this.method) && this.#kept.isWhole && !this.#response;
+    const mayRepeat = repeatable.has(this.method) && this.#kept.isWhole && !this.#response;
     if (mayRepeat && !hasAnswered && (isToNode || !this.#isConnectionFresh)) this.#again();
     else
       this.#answer(
@@ -234,7 +234,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#forwarding = forwarding;
     this.#settled = forwarding.sending?.();
     // Only one that was just in use, for what must not be sent twice.
-    const idleMsMax = idempotent.has(this.method) ? Number.POSITIVE_INFINITY : unsafeIdleMsMax;
+    const idleMsMax = repeatable.has(this.method) ? Number.POSITIVE_INFINITY : unsafeIdleMsMax;
     const connection = forwarding.pool.take(idleMsMax);
     if (connection) this.#attach(connection, forwarding);
     else void this.#open(forwarding);
@@ -242,9 +242,14 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   async #open(forwarding: Forwarding): Promise<void> {
     try {
-      const connection = await forwarding.pool.open();
-      if (this.#isOver) forwarding.pool.release(connection);
-      else this.#attach(connection, forwarding);
+      const connection = await forwarding.pool.open(this);
+      if (!connection) this.#refuse(forwarding);
+      else if (this.#isOver) forwarding.pool.release(connection);
+      else if (forwarding.isOutdated?.()) {
+        forwarding.pool.release(connection);
+        this.#settle();
+        this.#route();
+      } else this.#attach(connection, forwarding);
     } catch (error) {
       if (this.#isOver) return;
       this.#settle();
@@ -253,6 +258,12 @@ export class Exchange implements ResponseSink, RoutedRequest {
       else if (forwarding.isToNode) this.#answer(503, `${messageOf(error)} Nothing was written.`);
       else this.#answer(502, `The app does not answer: ${messageOf(error)}.`);
     }
+  }
+
+  #refuse({ isToNode }: Forwarding): void {
+    const place = isToNode ? 'primary' : 'app';
+    const body = `The ${place} has as many connections as it may have. Nothing was sent. Try again.\n`;
+    this.#answerWith({ kind: 'answer', status: 503, lines: 'Retry-After: 1\r\n', body });
   }
 
   /** Routes the request once more, in a moment; what was sent of it is sent from the beginning. */

@@ -24,9 +24,13 @@ export class NodeDoor {
     this.#drainTimeoutMs = http.drainTimeoutMs;
     this.#pools = new NodePools({
       appPort: internalPort,
+      appConnectionsMax: http.appConnectionsMax,
       secret: node.secret,
       headBytesMax: http.headMax,
       nowMs: () => this.#door.nowMs(),
+      refused: () => {
+        this.figures.crowded += 1;
+      },
     });
     this.#policy = new Policy(node, http, this.#pools);
     this.#door = new Door({
@@ -52,6 +56,11 @@ export class NodeDoor {
 
   get connectionCount(): number {
     return this.#door.connectionCount;
+  }
+
+  /** To the app. */
+  get appConnectionCount(): number {
+    return this.#pools.app.openCount;
   }
 
   /** Throws `PORT_IN_USE`. */

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { ConnectionPool } from './connection-pool.ts';
+import { ConnectionPool, type ConnectionPoolParts } from './connection-pool.ts';
 import { openTunnel, type Tunnel } from './open-tunnel.ts';
 import { SilenceWatch } from './silence-watch.ts';
 
@@ -8,12 +8,19 @@ const tunnelIdleMs = 20_000;
 const appIdleMs = 4_000;
 const appTimeoutMs = 5_000;
 const poolsMax = 1_000;
+/** To one node: as many as that takes from all. */
+const tunnelsMax = 4_000;
+/** How long a request waits for a connection where there are as many as there may be. */
+const waitMs = 5_000;
 
 export type NodePoolsParts = {
   readonly appPort: number;
+  readonly appConnectionsMax: number;
   readonly secret: string | undefined;
   readonly headBytesMax: number;
   nowMs(): number;
+  /** A request got no connection in time. */
+  refused(): void;
 };
 
 /** Connections to the app of this node, and through tunnels to the doors of others. */
@@ -28,24 +35,37 @@ export class NodePools {
   constructor(parts: NodePoolsParts) {
     this.#parts = parts;
     this.#silence = new SilenceWatch(parts.secret);
-    const { headBytesMax, appPort } = parts;
-    const nowMs = () => parts.nowMs();
-    this.app = new ConnectionPool({ open: () => openApp(appPort), headBytesMax, idleMs: appIdleMs, nowMs });
+    this.app = new ConnectionPool({
+      ...this.#common,
+      open: () => openApp(parts.appPort),
+      connectionsMax: parts.appConnectionsMax,
+      idleMs: appIdleMs,
+    });
   }
 
   to(url: string): ConnectionPool {
     const known = this.#tunnels.get(url);
     if (known) return known;
-    const { headBytesMax, secret } = this.#parts;
+    const { secret } = this.#parts;
     const open = async () => {
       const tunnel = await openTunnel({ url, secret }, this.#stopping.signal);
       this.#silence.add(url, tunnel.socket);
       return tunnel;
     };
-    const nowMs = () => this.#parts.nowMs();
-    const pool = new ConnectionPool({ open, headBytesMax, idleMs: tunnelIdleMs, nowMs });
+    const pool = new ConnectionPool({
+      ...this.#common,
+      open,
+      connectionsMax: tunnelsMax,
+      idleMs: tunnelIdleMs,
+    });
     if (this.#tunnels.size < poolsMax) this.#tunnels.set(url, pool);
     return pool;
+  }
+
+  get #common(): Pick<ConnectionPoolParts, 'headBytesMax' | 'waitMs' | 'nowMs' | 'refused'> {
+    const { headBytesMax } = this.#parts;
+    const nowMs = () => this.#parts.nowMs();
+    return { headBytesMax, waitMs, nowMs, refused: () => this.#parts.refused() };
   }
 
   sweep(nowMs: number): void {

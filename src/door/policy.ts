@@ -117,7 +117,8 @@ export class Policy implements Router {
 
   /** Undefined while nobody can take it. */
   #writeNow(request: RoutedRequest, hops: number, lines: string): Route | undefined {
-    if (this.#node.canWrite()) return this.#writeHere(request, hops, lines);
+    if (this.#node.canWrite())
+      return { ...this.#writeHere(request, hops, lines), isOutdated: () => !this.#node.canWrite() };
     const primary = this.#node.primary();
     if (!primary || primary.isHere) return undefined;
     if (hops >= hopsMax) return refusal(508, `The request was passed on ${hops} times. Try again.`);

@@ -19,6 +19,8 @@ export type Forwarding = {
   readonly lines: string;
   /** To another node: a request that is safe to repeat may be routed anew when that is lost. */
   readonly isToNode: boolean;
+  /** Asked after a wait for a connection: whether the request does not belong there any more, and is to be routed anew. */
+  readonly isOutdated?: () => boolean;
   /** Called each time that the request is sent; what it returns, when the app is done with it, or will never be. */
   readonly sending?: () => () => void;
   /** `againMark` is the connection's. What is to be changed in the response, perhaps after a wait; undefined for nothing. Rejects with a `SkeinError` at most. */

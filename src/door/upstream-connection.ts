@@ -27,6 +27,26 @@ export type ResponseSink = {
   drained(): void;
 };
 
+/**
+ * After a response without a body (to HEAD, with 204 or 304): how long nothing may come before the connection is used again. An app
+ * that writes a body all the same may do so in a later packet, where it would be the beginning of the next client's answer.
+ * What it writes has a length that it believes in, so its head mostly tells of one. `rest`: the head does, as it may; it rests for a
+ * second. `turn`: it does not; what is on its way already is looked for. To close it would be surest, and would cost an app that does
+ * nothing wrong a connection for every HEAD and 304.
+ */
+export type Quiet = 'rest' | 'turn';
+
+/** Who keeps a connection. */
+export type ConnectionKeeper = {
+  /** It can serve another request. */
+  released(connection: UpstreamConnection): void;
+  /** It can, after this. */
+  quiet(connection: UpstreamConnection, quiet: Quiet): void;
+  /** The app at its other end writes bodies where there are none: after such a response, its connections are not to be used again. */
+  loose(): void;
+  gone(connection: UpstreamConnection): void;
+};
+
 const nothing = Buffer.alloc(0);
 
 /** One connection to an app, or through a tunnel to another door: one request after the other. */
@@ -39,8 +59,7 @@ export class UpstreamConnection {
   idleSinceMs = 0;
   /** How long the other side keeps it when it is idle, as it says; undefined if it does not. */
   keepMs: number | undefined;
-  readonly #idle: (connection: UpstreamConnection) => void;
-  readonly #gone: (connection: UpstreamConnection) => void;
+  readonly #keeper: ConnectionKeeper;
   readonly #reader: HeadReader;
   #sink: ResponseSink | undefined;
   #response: ResponseHead | undefined;
@@ -49,17 +68,13 @@ export class UpstreamConnection {
   #first: Buffer[] | undefined;
   #hasAnswered = false;
   #isRequestSent = false;
+  /** The last response had no body, and its sender is an app, not another door. */
+  #wasBodyless = false;
 
-  constructor(
-    { socket, againMark }: Tunnel,
-    headBytesMax: number,
-    idle: (connection: UpstreamConnection) => void,
-    gone: (connection: UpstreamConnection) => void,
-  ) {
+  constructor({ socket, againMark }: Tunnel, headBytesMax: number, keeper: ConnectionKeeper) {
     this.socket = socket;
     this.againMark = againMark;
-    this.#idle = idle;
-    this.#gone = gone;
+    this.#keeper = keeper;
     this.#reader = new HeadReader(headBytesMax, false);
     socket.on('data', this.#onData);
     socket.on('drain', this.#onDrain);
@@ -102,6 +117,7 @@ export class UpstreamConnection {
       this.#read(chunk);
     } catch (error) {
       if (!(error instanceof BadMessage)) throw error;
+      if (!this.#response && this.#wasBodyless) this.#keeper.loose();
       this.#fail(`the response is not valid: ${error.message}`);
     }
   };
@@ -111,6 +127,7 @@ export class UpstreamConnection {
     while (at < chunk.length) {
       // Nobody has asked for this.
       if (!this.#sink) {
+        if (this.#wasBodyless) this.#keeper.loose();
         this.socket.destroy();
         return;
       }
@@ -135,6 +152,7 @@ export class UpstreamConnection {
       return at;
     }
     const framing = framingOf(head, sink.method);
+    this.#wasBodyless = framing === 'none' && this.againMark === undefined;
     const first: Buffer[] = [];
     this.#response = head;
     this.#body = new BodyReader(framing, head.fields.contentLength ?? 0, this);
@@ -180,13 +198,18 @@ export class UpstreamConnection {
     this.#sink = undefined;
     this.#body = undefined;
     this.#response = undefined;
+    if (hasMore && this.#wasBodyless) this.#keeper.loose();
     if (!isClear || !response?.keepsAlive || !this.#isRequestSent || !this.isOpen) {
       this.socket.destroy();
       return;
     }
     const timeout = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(response.fields.get('keep-alive') ?? '')?.[1];
     this.keepMs = timeout === undefined ? undefined : Number(timeout) * 1_000;
-    this.#idle(this);
+    if (!this.#wasBodyless) this.#keeper.released(this);
+    else if (!tellsOfBody(response)) this.#keeper.quiet(this, 'turn');
+    // With 204 it must not.
+    else if (response.status === 204) this.socket.destroy();
+    else this.#keeper.quiet(this, 'rest');
   }
 
   readonly #onEnd = (): void => {
@@ -209,7 +232,7 @@ export class UpstreamConnection {
 
   readonly #onClose = (): void => {
     this.#fail('the connection was closed');
-    this.#gone(this);
+    this.#keeper.gone(this);
   };
 
   #fail(reason: string): void {
@@ -218,4 +241,8 @@ export class UpstreamConnection {
     this.socket.destroy();
     sink?.failed(reason, this.#hasAnswered);
   }
+}
+
+function tellsOfBody({ fields }: ResponseHead): boolean {
+  return fields.isChunked || (fields.contentLength ?? 0) > 0;
 }

@@ -6,6 +6,7 @@ import type { Replication } from '../node/replication.ts';
 import type { DoorFigures } from './door-figures.ts';
 import type { DoorNode } from './door-node.ts';
 import { waitForProgress } from './position-wait.ts';
+import { repeatable } from './repeatable.ts';
 import type { Answer, Review, RoutedRequest } from './route.ts';
 import {
   formatSession,
@@ -54,7 +55,15 @@ export class WriteReceipts {
     const replication = this.#leadOf(before.replication);
     if (!replication) return undefined;
     const written = await this.#writtenSince(replication, before.positions);
+    if (replication.isOver && this.#hasWrittenNothing(request, before)) return undefined;
     return this.#receipt(request, replication, written, known);
+  }
+
+  /** Whether that is certain, of a lead that is over: nothing of the request can be lost with it then. The app has answered by now. */
+  #hasWrittenNothing({ head }: RoutedRequest, { replication, positions }: Before): boolean {
+    // What may have been sent before, by another door perhaps, may have written then.
+    if (repeatable.has(head.method)) return false;
+    return replication?.hasStayedAt(positions) ?? false;
   }
 
   /** The same for a request that turned out to write: `text` is what the app's library says of it. */

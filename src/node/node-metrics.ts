@@ -78,13 +78,20 @@ const doorCounters: readonly {
     help: 'Responses that went out before their write was as durable as it should be.',
     value: ({ undurable }) => undurable,
   },
+  {
+    name: 'skein_door_requests_crowded_total',
+    help: 'Requests for which no connection to the app, or to another node, came free in time.',
+    value: ({ crowded }) => crowded,
+  },
 ];
 
 export type MetricsParts = {
   replication(): Replication;
   leadership(): { readonly epoch: number; readonly validForMs: number };
   /** Undefined without a door. */
-  readonly door: { readonly figures: DoorFigures; readonly connectionCount: number } | undefined;
+  readonly door:
+    | { readonly figures: DoorFigures; readonly connectionCount: number; readonly appConnectionCount: number }
+    | undefined;
   /** Where `.skein/lost` is. */
   readonly hiddenDirectory: string;
   readonly labels: { readonly app: string; readonly node: string; readonly region: string };
@@ -192,6 +199,14 @@ export class NodeMetrics {
       registers,
       collect() {
         this.set(door.connectionCount);
+      },
+    });
+    new Gauge({
+      name: 'skein_door_app_connections',
+      help: 'Connections of the door to its app.',
+      registers,
+      collect() {
+        this.set(door.appConnectionCount);
       },
     });
     for (const { name, help, value } of doorCounters) {

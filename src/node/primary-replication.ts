@@ -17,6 +17,7 @@ import type { NodeIdentity } from '../stream/node-identity.ts';
 import { type KnownReplica, StreamServer } from '../stream/stream-server.ts';
 import { databaseNotFound } from './database-not-found.ts';
 import { Durability, type DurabilityParts } from './durability.ts';
+import { LeadEnd } from './lead-end.ts';
 import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
 
 const housekeepingMs = 5_000;
@@ -32,11 +33,13 @@ export class PrimaryReplication implements Replication {
   readonly #listeners = new Set<() => void>();
   readonly #term: Pick<Term, 'epoch' | 'isValid' | 'write'>;
   readonly #node: string;
+  readonly #directory: DataDirectory;
   readonly #inherited: DurabilityParts['inherited'];
   /** Databases that were deleted: what waits for the lease record not to name them any more. */
   readonly #leaving = new Map<string, (isRecorded: boolean) => void>();
   #durability: Durability | undefined;
   #isOver = false;
+  #leadEnd: LeadEnd | undefined;
   #isEnding = false;
   #housekeeping: NodeJS.Timeout | undefined;
   #standbyCheck: NodeJS.Timeout | undefined;
@@ -56,6 +59,7 @@ export class PrimaryReplication implements Replication {
     this.#handlers = handlers;
     this.#term = term;
     this.#node = identity.node;
+    this.#directory = directory;
     this.#inherited = inherited;
     this.#scrubbing = new Scrubbing(context.warn);
     this.#set = new PrimarySet(context, directory);
@@ -107,6 +111,7 @@ export class PrimaryReplication implements Replication {
     this.#isOver = true;
     this.#progressed();
     const resting = await this.#set.rest();
+    this.#leadEnd = new LeadEnd(this.#directory, resting);
     await this.#scrubbing.settled;
     return resting;
   }
@@ -169,6 +174,10 @@ export class PrimaryReplication implements Replication {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  hasStayedAt(positions: ReadonlyMap<string, Position>): boolean {
+    return this.#leadEnd?.hasStayedAt(positions) ?? false;
   }
 
   get durability(): Durability | undefined {
@@ -260,6 +269,14 @@ export class PrimaryReplication implements Replication {
 
   rescan(): Promise<void> {
     return this.#set.scan();
+  }
+
+  /**
+   * As `rescan`, and tries again what a program held the last time, as the release command does while it makes a database: a replica
+   * that does not hear of it starts the app, which opens an empty file of its own.
+   */
+  rescanAll(): Promise<void> {
+    return this.#set.scan('all');
   }
 
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {

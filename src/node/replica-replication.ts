@@ -210,6 +210,10 @@ export class ReplicaReplication implements Replication {
     return this.#isOver;
   }
 
+  hasStayedAt(): boolean {
+    return false;
+  }
+
   isDurable(): boolean {
     return false;
   }

@@ -26,6 +26,8 @@ export type Replication = {
   readonly isOver: boolean;
   /** Of a lead that is over: all that was written in it is at the node that leads now. */
   readonly hasHandedOver: boolean;
+  /** Of a lead that is over: whether it is certain that nobody has written here since these positions. See `LeadEnd`. */
+  hasStayedAt(positions: ReadonlyMap<string, Position>): boolean;
   /** The primary, as far as this node is connected to it. */
   primary(): { readonly node: string; readonly url: string } | undefined;
   databases(): DatabaseStatus[];

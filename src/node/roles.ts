@@ -196,7 +196,7 @@ export class Roles implements LeadershipHandlers {
     this.#open('change');
     this.#parts.changed('primary', false);
     await this.#parts.release();
-    await primary.rescan();
+    await primary.rescanAll();
     primary.setReady();
     this.#isLeading = true;
     this.#startAsPrimary();
@@ -299,7 +299,7 @@ export class Roles implements LeadershipHandlers {
     try {
       const target = targetOf(primary, node);
       // A database that the app has made a moment ago goes along.
-      await primary.rescan();
+      await primary.rescanAll();
       // While the app writes on: the rest takes a moment then, not a second.
       if (!(await primary.shipped(shipTimeoutMs, target.node)))
         throw new SkeinError(

@@ -186,6 +186,11 @@ export class DatabaseFiles {
     return this.#held.has(lock);
   }
 
+  /** Stands for the present hold of a lock: the same as long as it has not been given free; undefined without one. */
+  holdOf(lock: keyof typeof shmLock): object | undefined {
+    return this.#closed ? undefined : this.#held.get(lock);
+  }
+
   /** SQLite first; with it as the last connection, this checkpoints and removes the WAL, as for any program. */
   close(): void {
     if (this.#closed) return;

@@ -1,5 +1,5 @@
 import type { TestContext } from 'node:test';
-import { ConnectionPool } from '../../src/door/connection-pool.ts';
+import { ConnectionPool, type ConnectionPoolParts } from '../../src/door/connection-pool.ts';
 import { Door, type DoorOptions } from '../../src/door/door.ts';
 import type { ConnectionLimits } from '../../src/door/door-shared.ts';
 import { openApp } from '../../src/door/node-pools.ts';
@@ -18,26 +18,29 @@ export const limits: ConnectionLimits = {
 /** A door without a node: every request goes to the app. */
 export class BareDoor {
   readonly door: Door;
+  readonly pool: ConnectionPool;
   readonly app: RawApp;
   readonly port: number;
 
-  private constructor(door: Door, app: RawApp, port: number) {
+  private constructor(door: Door, pool: ConnectionPool, app: RawApp, port: number) {
     this.door = door;
+    this.pool = pool;
     this.app = app;
     this.port = port;
   }
 
   static async start(
     t: TestContext,
-    options: { limits?: Partial<ConnectionLimits> } & Partial<
-      Pick<DoorOptions, 'trust' | 'replayBytesMax'>
-    > = {},
+    options: { limits?: Partial<ConnectionLimits> } & Partial<Pick<DoorOptions, 'trust' | 'replayBytesMax'>> &
+      Partial<Pick<ConnectionPoolParts, 'connectionsMax' | 'waitMs'>> = {},
   ): Promise<BareDoor> {
     const app = await RawApp.start(t);
     const [port] = await freePorts(1);
     const pool = new ConnectionPool({
       open: () => openApp(app.port),
       headBytesMax: limits.headBytesMax,
+      connectionsMax: options.connectionsMax ?? 100,
+      waitMs: options.waitMs ?? 5_000,
       idleMs: 4_000,
       nowMs: () => door.nowMs(),
     });
@@ -55,7 +58,7 @@ export class BareDoor {
       door.stop();
       pool.destroy();
     });
-    return new BareDoor(door, app, port);
+    return new BareDoor(door, pool, app, port);
   }
 
   client(): Promise<RawPeer> {

@@ -55,13 +55,18 @@ web = "exec ${process.execPath} ${app}"
   }
 
   async ready(node: TestNode): Promise<void> {
-    let last = '';
+    let last = 'nothing was answered';
     const isReady = async () => {
-      const answer = await this.get(node, '/notes').catch(String);
-      last = typeof answer === 'string' ? answer : `${answer.status} ${await answer.text()}`;
-      return typeof answer !== 'string' && answer.status === 200;
+      try {
+        const answer = await this.get(node, '/notes');
+        last = `${answer.status} ${await answer.text()}`;
+        return answer.status === 200;
+      } catch (error) {
+        last = String(error);
+        return false;
+      }
     };
-    const state = () => `its last answer: ${last}\n${node.tail()}`;
+    const state = () => `${node.tail()}\nlast answer: ${last}`;
     await waitFor(`the app of ${node.name} behind its door`, isReady, { state });
   }
 

@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../../src/config/config.ts';
 import type { DoorNode } from '../../src/door/door-node.ts';
 import { NodeDoor } from '../../src/door/node-door.ts';
@@ -20,6 +21,8 @@ export class MovedReplication {
   role: Replication['role'] = 'primary';
   isOver = false;
   hasHandedOver = false;
+  /** What `LeadEnd` would know. */
+  endedAt: ReadonlyMap<string, Position> | undefined;
   readonly committed = new Map<string, number>();
   /** Made by the app, and not seen yet. */
   readonly unseen = new Map<string, number>();
@@ -29,6 +32,10 @@ export class MovedReplication {
 
   positions(): Map<string, Position> {
     return new Map([...this.committed].map(([name, count]) => [name, at(count)]));
+  }
+
+  hasStayedAt(positions: ReadonlyMap<string, Position>): boolean {
+    return this.endedAt !== undefined && isDeepStrictEqual(positions, this.endedAt);
   }
 
   position(name: string): Position | undefined {
@@ -191,6 +198,7 @@ const defaults: Partial<Config['http']> = {
   idleTimeoutMs: 5_000,
   progressTimeoutMs: 5_000,
   connectionsMax: 100,
+  appConnectionsMax: 100,
   replayBodyMax: 10_000,
   trustForwarded: 'none',
 };
