@@ -8,7 +8,7 @@ import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts'
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
 import type { Settings } from './middleware-options.ts';
-import { databasesMax, formatTxids, headerName, sessionOf } from './position-text.ts';
+import { databasesMax, formatSession, formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
 import { sessionCookie } from './session-cookie.ts';
 
@@ -170,18 +170,19 @@ export class Exchange implements RequestScope {
   }
 
   /** With what the session knew before: of other databases, its position is as good as it was. */
-  #positionHeaders(changed: ChangedDatabases, { written }: Durable): HeaderPair[] {
+  #positionHeaders(changed: ChangedDatabases, { written, epoch }: Durable): HeaderPair[] {
     const { request, settings } = this.#parts;
     const { database } = settings;
     // Without a name, it is of the database that was the only one then.
-    const told = new Map(sessionOf(request, database === undefined ? changed.names : [database]));
+    const known = sessionOf(request, database === undefined ? changed.names : [database]);
+    const told = new Map(known?.txids);
     for (const [name, txid] of written) {
       if (database !== undefined && name !== database) continue;
       // The newest last: they are kept when there are too many.
       told.delete(name);
       told.set(name, txid);
     }
-    const text = formatTxids(told, database);
+    const text = formatSession({ epoch: Math.max(known?.epoch ?? 0, epoch), txids: told }, database);
     if (text === undefined) return [];
     return [
       ['set-cookie', sessionCookie(text, request)],

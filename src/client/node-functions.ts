@@ -4,7 +4,7 @@ import type { DurabilityLevel } from './durable.ts';
 import { LocalNode, type PrimaryPlace, type WaitOptions } from './local-node.ts';
 import type { NodeEvent } from './node-events.ts';
 import { placeOf } from './place.ts';
-import { formatTxids } from './position-text.ts';
+import { formatSession } from './position-text.ts';
 
 let node: LocalNode | undefined | null = null;
 
@@ -61,14 +61,14 @@ export async function durable(
   if (local === undefined) return undefined;
   const { timeoutMs = 5_000, signal } = options;
   signal?.throwIfAborted();
-  const { written, isTimedOut } = await local.durable.settle(level, { timeoutMs, signal });
+  const { written: txids, epoch, isTimedOut } = await local.durable.settle(level, { timeoutMs, signal });
   if (isTimedOut) {
     throw new SkeinClientError(
       'WAIT_TIMEOUT',
       `What was committed is not held as "${level}" asks after ${timeoutMs} ms. It may be later.`,
     );
   }
-  return formatTxids(written);
+  return formatSession({ epoch, txids });
 }
 
 /**

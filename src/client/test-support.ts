@@ -27,6 +27,8 @@ export class StandInNode {
   /** Databases that nobody else than the node has seen yet. */
   unseen: readonly string[] = [];
   epoch = 1;
+  /** Of whose chain its databases are; undefined for an older node, which does not tell. */
+  chainEpoch: number | undefined = 1;
   hasCandidate = true;
   isDurable = true;
   /** Where a tunnel leads; undefined for a node that knows no primary. */
@@ -119,13 +121,14 @@ export class StandInNode {
     if (call.url === '/status') {
       this.#statuses.emit('asked');
       const primary = this.primary === undefined ? null : { node: this.primary, url: 'http://there' };
-      const { canWrite } = this;
+      const { canWrite, epoch, chainEpoch } = this;
       if (canWrite === undefined) return;
       const replicas = [{ candidate: true, connected: this.hasCandidate }];
       const databases = Object.fromEntries(
         [...this.#txids].map(([name, txid]) => [name, { lagMs: 0, txid: hexOf(txid) }]),
       );
-      answer.end(JSON.stringify({ role, canWrite, epoch: this.epoch, primary, replicas, databases }));
+      const told = { role, canWrite, epoch, chainEpoch, primary, replicas, databases };
+      answer.end(JSON.stringify(told));
       return;
     }
     if (call.url !== '/wait') {
@@ -141,7 +144,7 @@ export class StandInNode {
       }
       const known = [...this.#txids.keys(), ...this.unseen];
       const positions = Object.fromEntries(known.map((name) => [name, `0000000000000005/${checksum}`]));
-      answer.end(JSON.stringify({ positions, role }));
+      answer.end(JSON.stringify({ positions, role, chainEpoch: this.chainEpoch }));
       return;
     }
     if (wait.durability === undefined || this.isDurable) {

@@ -7,7 +7,12 @@ import type { Replication } from './replication.ts';
 export function statusOf(
   config: Config,
   replication: Replication,
-  lead: { readonly canWrite: boolean; readonly epoch: number; readonly hasHandedOver: boolean },
+  lead: {
+    readonly canWrite: boolean;
+    readonly epoch: number;
+    readonly chainEpoch: number;
+    readonly hasHandedOver: boolean;
+  },
   processes: readonly ProcessStatus[],
   peers: readonly object[],
 ): object {
@@ -35,6 +40,7 @@ export function statusOf(
     primary: primaryOf(config, replication),
     canWrite: lead.canWrite,
     epoch: lead.epoch,
+    chainEpoch: lead.chainEpoch,
     handedOver: lead.hasHandedOver,
     databases: Object.fromEntries(databases),
     /** Files that are not replicated, and why. */
