@@ -106,6 +106,13 @@ export class StandInNode {
     for (const listener of this.#listeners) listener.write(this.#line('primaryChange'));
   }
 
+  /** Tells all who listen of a state that is kept. */
+  lose(): void {
+    const data = { id: 'x', reason: '', from: '', to: '', epoch: 1, transactions: 1, time: '' };
+    for (const listener of this.#listeners)
+      listener.write(`${JSON.stringify({ type: 'lost', db: 'app.db', data })}\n`);
+  }
+
   #line(type: string): string {
     const hostname = this.isPrimary ? undefined : this.primary;
     return `${JSON.stringify({ type, data: { isPrimary: this.isPrimary, hostname } })}\n`;
