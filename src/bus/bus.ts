@@ -22,7 +22,7 @@ const pauseMs = 3_000;
 
 export type BusParts = {
   readonly app: string;
-  readonly self: PeerInfo;
+  readonly self: PeerInfo & { readonly candidate: boolean };
   readonly secret: string | undefined;
   replication(): Replication | undefined;
   /** Whether this node leads, and the app may write. */

@@ -68,8 +68,14 @@ const fromProcess = z.discriminatedUnion('t', [
 const peer = z.object({ node: label.min(1), region: label, url: z.string().max(2_048) });
 
 const fromPeer = z.discriminatedUnion('t', [
-  /** `run` is another at each start of the node. */
-  peer.extend({ t: z.literal('hello'), protocol: z.number().int(), app: label, run: label }),
+  /** `run` is another at each start of the node. `candidate`: whether it may lead. */
+  peer.extend({
+    t: z.literal('hello'),
+    protocol: z.number().int(),
+    app: label,
+    run: label,
+    candidate: z.boolean().optional(),
+  }),
   z.object({ t: z.literal('refuse'), code: z.string().max(100), message: z.string().max(2_000) }),
   ping,
   /** Whom the sender is linked with. */

@@ -5,6 +5,7 @@ import { FreshStatus } from './fresh-status.ts';
 import { LocalPositions } from './local-positions.ts';
 import { errorCodeOf, errorTextOf, NodeApi } from './node-api.ts';
 import { type NodeEvent, nodeEvents } from './node-events.ts';
+import { type NodePlace, nodePlaces, type StatusOfNodes } from './node-place.ts';
 import type { Place } from './place.ts';
 import { parseSession, type Session } from './position-text.ts';
 import { Role } from './role.ts';
@@ -49,11 +50,19 @@ export class LocalNode {
 
   /** Undefined while a replica is not connected. Rejects with `NODE_UNREACHABLE`. */
   async primary(): Promise<PrimaryPlace | undefined> {
+    const { primary } = await this.#placesNow();
+    return primary === null ? undefined : (primary as PrimaryPlace);
+  }
+
+  /** This node and all others that it knows. Rejects with `NODE_UNREACHABLE`. */
+  async nodes(): Promise<NodePlace[]> {
+    return nodePlaces(await this.#placesNow());
+  }
+
+  async #placesNow(): Promise<StatusOfNodes> {
     const answer = await this.api.call('GET', '/status');
     if (answer.status !== 200) throw new SkeinClientError('NODE_UNREACHABLE', errorTextOf(answer));
-    const { primary, role } = answer.body as { primary: PrimaryPlace | null; role: string };
-    if (primary === null) return undefined;
-    return role === 'primary' ? { region: this.place.region, ...primary } : primary;
+    return answer.body as StatusOfNodes;
   }
 
   /** The position that holds all that is committed here now, `TXID/checksum`. Rejects with `DATABASE_NOT_FOUND`. */

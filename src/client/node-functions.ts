@@ -3,6 +3,7 @@ import { SkeinClientError } from './client-error.ts';
 import type { DurabilityLevel } from './durable.ts';
 import { LocalNode, type PrimaryPlace, type WaitOptions } from './local-node.ts';
 import type { NodeEvent } from './node-events.ts';
+import type { NodePlace } from './node-place.ts';
 import { placeOf } from './place.ts';
 import { formatSession } from './position-text.ts';
 
@@ -29,6 +30,15 @@ export function isPrimary(): boolean {
 export async function primary(): Promise<PrimaryPlace | undefined> {
   const local = localNode();
   return local ? local.primary() : { node: hostname(), url: '' };
+}
+
+/**
+ * This node and all others that it knows: its primary, and those that it has a link with at this moment, by name. Rejects with
+ * `NODE_UNREACHABLE`.
+ */
+export async function nodes(): Promise<NodePlace[]> {
+  const local = localNode();
+  return local ? local.nodes() : [{ node: hostname(), role: 'primary', isSelf: true }];
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { formatChecksum, formatPosition, formatTxid } from '../ltx/position.ts';
 import type { ProcessStatus } from '../supervisor/supervisor.ts';
-import type { Replication } from './replication.ts';
+import type { PrimaryNode, Replication } from './replication.ts';
 
 /** What GET /status answers. */
 export function statusOf(
@@ -36,6 +36,8 @@ export function statusOf(
     pid: process.pid,
     app: config.app,
     region: config.node.region,
+    url: config.node.advertise,
+    candidate: config.node.candidate,
     role: replication.role,
     primary: primaryOf(config, replication),
     canWrite: lead.canWrite,
@@ -45,9 +47,10 @@ export function statusOf(
     databases: Object.fromEntries(databases),
     /** Files that are not replicated, and why. */
     refused: Object.fromEntries([...problems].filter(([name]) => !known.has(name))),
-    replicas: replication.replicas().map(({ node, region, candidate, connected, acknowledged }) => ({
+    replicas: replication.replicas().map(({ node, region, url, candidate, connected, acknowledged }) => ({
       node,
       region,
+      url,
       candidate,
       connected,
       acknowledged: Object.fromEntries(
@@ -60,8 +63,8 @@ export function statusOf(
   };
 }
 
-function primaryOf(config: Config, replication: Replication): { node: string; url: string } | null {
-  if (replication.role === 'primary') return { node: config.node.name, url: config.node.advertise };
+function primaryOf({ node }: Config, replication: Replication): PrimaryNode | null {
+  if (replication.role === 'primary') return { node: node.name, region: node.region, url: node.advertise };
   return replication.primary() ?? null;
 }
 
