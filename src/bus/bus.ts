@@ -6,6 +6,7 @@ import { messageOf } from '../base/errors.ts';
 import { busUpgrade } from '../client/bus-frames.ts';
 import { HybridClock } from '../client/hybrid-clock.ts';
 import type { Replication } from '../node/replication.ts';
+import { BusFigures } from './bus-figures.ts';
 import { Caches } from './caches.ts';
 import { CallRunner } from './call-runner.ts';
 import { Calls } from './calls.ts';
@@ -35,15 +36,26 @@ export type BusParts = {
   warn(message: string, fields: Record<string, unknown>): void;
 };
 
+/** How much of everything there is at this moment. */
+export type BusSizes = {
+  readonly nodes: number;
+  readonly processes: number;
+  /** Calls that processes of this node wait for, and functions that run here. */
+  readonly calls: number;
+  readonly runs: number;
+  readonly caches: ReturnType<Caches['sizes']>;
+};
+
 /** What the app's processes of all nodes say to each other, by way of their nodes: calls on the primary, caches, channels. */
 export class Bus {
+  readonly figures = new BusFigures();
   readonly #parts: BusParts;
   readonly #clock: HybridClock;
   readonly #peers: Peers;
   readonly #runner: CallRunner;
   readonly #calls: Calls;
   readonly #caches: Caches;
-  readonly #channels = new Channels(() => this.#peers.links());
+  readonly #channels: Channels;
   readonly #processes = new Set<ProcessLink>();
   /** By process and id: calls that it waits for. */
   readonly #placed = new Map<ProcessLink, Map<number, AbortController>>();
@@ -54,6 +66,7 @@ export class Bus {
     this.#parts = parts;
     const { app, self, secret } = parts;
     this.#clock = new HybridClock(self.node, wallClockMs);
+    this.#channels = new Channels(() => this.#peers.links(), this.figures);
     this.#caches = new Caches(() => this.#peers.links(), this.#clock);
     this.#runner = new CallRunner({
       replication: () => parts.replication(),
@@ -112,6 +125,16 @@ export class Bus {
   /** Whether this node may write has changed, maybe. */
   noteLead(): void {
     this.#leadChanged();
+  }
+
+  sizes(): BusSizes {
+    return {
+      nodes: this.#peers.links().length,
+      processes: this.#processes.size,
+      calls: this.#calls.inFlight,
+      runs: this.#runner.running,
+      caches: this.#caches.sizes(),
+    };
   }
 
   peers(): ReturnType<Peers['describe']> {
@@ -202,6 +225,7 @@ export class Bus {
     });
     clearTimeout(timer);
     placed.delete(id);
+    this.figures.ended(outcome);
     if (outcome.kind === 'done') {
       const { durable, error, text } = outcome;
       process.send({ t: 'answer', id, durable, ...(error ? { error } : {}) }, text);

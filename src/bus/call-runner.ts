@@ -55,6 +55,11 @@ export class CallRunner {
     this.#parts = parts;
   }
 
+  /** Functions that run here now. */
+  get running(): number {
+    return this.#runs.size;
+  }
+
   get leads(): boolean {
     return this.#isResumed && this.#parts.mayWrite();
   }

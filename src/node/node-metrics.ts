@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { listLost } from '../database/lost-entries.ts';
 import type { DoorFigures } from '../door/door-figures.ts';
+import { addBusMetrics } from './bus-metrics.ts';
 import type { DatabaseStatus, Replication } from './replication.ts';
 
 type DatabaseGauge = {
@@ -85,6 +86,7 @@ export type MetricsParts = {
   leadership(): { readonly epoch: number; readonly validForMs: number };
   /** Undefined without a door. */
   readonly door: { readonly figures: DoorFigures; readonly connectionCount: number } | undefined;
+  readonly bus: Parameters<typeof addBusMetrics>[1];
   /** Where `.skein/lost` is. */
   readonly hiddenDirectory: string;
   readonly labels: { readonly app: string; readonly node: string; readonly region: string };
@@ -94,7 +96,7 @@ export type MetricsParts = {
 export class NodeMetrics {
   readonly registry = new Registry();
 
-  constructor({ replication, leadership, door, hiddenDirectory, labels }: MetricsParts) {
+  constructor({ replication, leadership, door, bus, hiddenDirectory, labels }: MetricsParts) {
     const registers = [this.registry];
     this.registry.setDefaultLabels(labels);
     new Gauge({
@@ -181,6 +183,7 @@ export class NodeMetrics {
         this.set(process.memoryUsage.rss());
       },
     });
+    addBusMetrics(this.registry, bus);
     if (door) this.#addDoor(door);
   }
 

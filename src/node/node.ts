@@ -374,6 +374,7 @@ export class Node {
       replication: () => this.#require(this.#replication),
       leadership: () => this.#require(this.#leadership).report(),
       door: this.#waysIn.door,
+      bus: this.#waysIn.bus,
       hiddenDirectory: this.#require(this.#directory).hidden,
       labels: { app, node: node.name, region: node.region },
     });
