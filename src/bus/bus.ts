@@ -8,6 +8,7 @@ import { HybridClock } from '../client/hybrid-clock.ts';
 import type { Replication } from '../node/replication.ts';
 import { BusFigures } from './bus-figures.ts';
 import { Caches } from './caches.ts';
+import { CallAnswers } from './call-answers.ts';
 import { CallRunner } from './call-runner.ts';
 import { Calls } from './calls.ts';
 import { Channels } from './channels.ts';
@@ -54,6 +55,7 @@ export class Bus {
   readonly #peers: Peers;
   readonly #runner: CallRunner;
   readonly #calls: Calls;
+  readonly #answers: CallAnswers;
   readonly #caches: Caches;
   readonly #channels: Channels;
   readonly #processes = new Set<ProcessLink>();
@@ -74,6 +76,7 @@ export class Bus {
       lookForNew: (replication) => parts.lookForNew(replication),
       changed: () => this.#leadChanged(),
     });
+    this.#answers = new CallAnswers(this.#runner);
     this.#peers = new Peers({
       identity: { ...self, app, run: randomUUID() },
       secret,
@@ -257,7 +260,10 @@ export class Bus {
         void this.#answer(link, frame, body ?? '[]');
         break;
       case 'cancel':
-        this.#calls.cancel(link, frame.id);
+        this.#answers.cancel(link, frame.id);
+        break;
+      case 'inquire':
+        this.#answers.inquire(link, frame);
         break;
       case 'where':
         void this.#calls.tell(link, frame);
@@ -291,9 +297,8 @@ export class Bus {
 
   async #answer(link: PeerLink, frame: Extract<FromPeer, { t: 'call' }>, args: string): Promise<void> {
     try {
-      await this.#calls.answer(link, frame, args);
+      await this.#answers.answer(link, frame, args);
     } catch (error) {
-      link.send({ t: 'outcome', id: frame.id, kind: 'unknown' });
       this.#parts.warn('a call failed in the node itself', {
         function: frame.name,
         reason: messageOf(error),
@@ -310,6 +315,7 @@ export class Bus {
 
   #down(link: PeerLink): void {
     this.#calls.lost(link);
+    this.#answers.lost(link);
     this.#channels.down(link);
     this.#caches.down(link);
   }
@@ -328,6 +334,6 @@ function unknownOutcome(name: string) {
   return {
     name: 'SkeinError',
     code: 'CALL_OUTCOME_UNKNOWN',
-    message: `${name} may have run or not: the link to the primary was lost, or the time was over, before its answer came. Look at the data, or register it with { idempotent: true } if running it twice does no harm.`,
+    message: `${name} may have run or not: the primary was lost, or the time was over, before its answer came. Look at the data, or register it with { idempotent: true } if running it twice does no harm.`,
   };
 }

@@ -3,7 +3,7 @@ import { messageOf, SkeinError } from '../base/errors.ts';
 import { type Head, keyCharactersMax, nameCharactersMax } from '../client/bus-frames.ts';
 
 /** Frames between nodes. Raise the version with any change that the other side would not understand. */
-export const peerProtocol = 1;
+export const peerProtocol = 2;
 export const peerPath = '/peer';
 export const peerUpgrade = 'skein-peer';
 
@@ -93,6 +93,8 @@ const fromPeer = z.discriminatedUnion('t', [
     durability,
   }),
   cancel,
+  /** Asks what has become of a call that was sent over a link which is lost; answered as the call is. */
+  z.object({ t: z.literal('inquire'), id, leftMs: z.number().min(0).max(600_000) }),
   /** Asks for the positions that hold all that is committed now; answered as a call is. */
   z.object({ t: z.literal('where'), id, databases: z.array(label).max(1_000) }),
   /** How a call ended: see `CallOutcome`. The body is the result. */
