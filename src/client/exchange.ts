@@ -76,10 +76,16 @@ export class Exchange implements RequestScope {
     this.run();
   }
 
-  refused(): void {
-    if (this.#parts.response.headersSent) return;
+  refused(): boolean {
+    if (this.#parts.response.headersSent) return false;
     this.#isRefused = true;
     this.#hold();
+    return this.#mayRepeat;
+  }
+
+  /** What has written cannot be done once more, unless its method says that it can. */
+  get #mayRepeat(): boolean {
+    return this.#parts.isRead || !this.#hasWritten;
   }
 
   /** Requests for the same thing often wait for the first of them: what refuses that one fails them all. */
@@ -111,9 +117,9 @@ export class Exchange implements RequestScope {
 
   /** An app that answers well although it was refused has decided so. */
   #judge(status: number): Verdict | Promise<Verdict> {
-    // What has written cannot be done once more, unless its method says that it can.
-    const mayRepeat = this.#parts.isRead || !this.#hasWritten;
-    const isFailed = this.#isRefused ? mayRepeat && status >= 400 : this.#isRefusedBeside && status >= 500;
+    const isFailed = this.#isRefused
+      ? this.#mayRepeat && status >= 400
+      : this.#isRefusedBeside && status >= 500;
     if (isFailed && this.#replay()) return { kind: 'drop' };
     if (this.#changed) return this.#settle(this.#changed);
     return { kind: 'send', headers: [] };
