@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
+import { behindRelays } from './support/behind-relays.ts';
 import { isLinked, linked, withApps } from './support/bus-cluster.ts';
 import { BusProcess } from './support/bus-process.ts';
-import { freePorts } from './support/free-ports.ts';
-import { Relay } from './support/relay.ts';
-import type { CandidatesOptions } from './support/test-candidates.ts';
 import { waitFor } from './support/wait-for.ts';
 
 type Held = Readonly<Record<string, unknown>>;
@@ -26,18 +24,6 @@ async function converged(processes: readonly BusProcess[], isWanted: (held: Held
 
 function has(held: Held, wanted: Held): boolean {
   return Object.entries(wanted).every(([key, value]) => JSON.stringify(held[key]) === JSON.stringify(value));
-}
-
-/** Every connection between nodes goes through the relay of the one that is connected to. */
-async function behindRelays(t: TestContext): Promise<{ relays: Relay[]; options: CandidatesOptions }> {
-  const names = ['ams', 'ord', 'syd'];
-  const ports = await freePorts(names.length);
-  const relays = await Promise.all(ports.map((port) => Relay.start(t, port)));
-  const nodes = names.map((name, index) => {
-    const environment = { SKEIN_NODE_ADVERTISE: relays[index].url };
-    return [name, { port: ports[index], environment }] as const;
-  });
-  return { relays, options: { nodes: Object.fromEntries(nodes) } };
 }
 
 test('what is set is here at once and everywhere soon; deleted, cleared and expired values are gone everywhere', async (t) => {

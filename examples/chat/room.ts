@@ -176,7 +176,7 @@ export class Room {
   async #follow(): Promise<void> {
     for await (const event of events({ signal: this.#stopping.signal })) {
       this.#look();
-      if (event.type === 'tx') continue;
+      if (event.type !== 'init' && event.type !== 'primaryChange') continue;
       this.#primary = event.data.isPrimary ? this.#node : event.data.hostname;
       this.#tellPresence();
     }

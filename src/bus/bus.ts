@@ -6,7 +6,9 @@ import { messageOf } from '../base/errors.ts';
 import { busUpgrade } from '../client/bus-frames.ts';
 import { HybridClock } from '../client/hybrid-clock.ts';
 import type { Replication } from '../node/replication.ts';
+import { BusFigures } from './bus-figures.ts';
 import { Caches } from './caches.ts';
+import { CallAnswers } from './call-answers.ts';
 import { CallRunner } from './call-runner.ts';
 import { Calls } from './calls.ts';
 import { Channels } from './channels.ts';
@@ -22,7 +24,7 @@ const pauseMs = 3_000;
 
 export type BusParts = {
   readonly app: string;
-  readonly self: PeerInfo;
+  readonly self: PeerInfo & { readonly candidate: boolean };
   readonly secret: string | undefined;
   replication(): Replication | undefined;
   /** Whether this node leads, and the app may write. */
@@ -35,15 +37,27 @@ export type BusParts = {
   warn(message: string, fields: Record<string, unknown>): void;
 };
 
+/** How much of everything there is at this moment. */
+export type BusSizes = {
+  readonly nodes: number;
+  readonly processes: number;
+  /** Calls that processes of this node wait for, and functions that run here. */
+  readonly calls: number;
+  readonly runs: number;
+  readonly caches: ReturnType<Caches['sizes']>;
+};
+
 /** What the app's processes of all nodes say to each other, by way of their nodes: calls on the primary, caches, channels. */
 export class Bus {
+  readonly figures = new BusFigures();
   readonly #parts: BusParts;
   readonly #clock: HybridClock;
   readonly #peers: Peers;
   readonly #runner: CallRunner;
   readonly #calls: Calls;
+  readonly #answers: CallAnswers;
   readonly #caches: Caches;
-  readonly #channels = new Channels(() => this.#peers.links());
+  readonly #channels: Channels;
   readonly #processes = new Set<ProcessLink>();
   /** By process and id: calls that it waits for. */
   readonly #placed = new Map<ProcessLink, Map<number, AbortController>>();
@@ -54,6 +68,7 @@ export class Bus {
     this.#parts = parts;
     const { app, self, secret } = parts;
     this.#clock = new HybridClock(self.node, wallClockMs);
+    this.#channels = new Channels(() => this.#peers.links(), this.figures);
     this.#caches = new Caches(() => this.#peers.links(), this.#clock);
     this.#runner = new CallRunner({
       replication: () => parts.replication(),
@@ -61,6 +76,7 @@ export class Bus {
       lookForNew: (replication) => parts.lookForNew(replication),
       changed: () => this.#leadChanged(),
     });
+    this.#answers = new CallAnswers(this.#runner);
     this.#peers = new Peers({
       identity: { ...self, app, run: randomUUID() },
       secret,
@@ -112,6 +128,16 @@ export class Bus {
   /** Whether this node may write has changed, maybe. */
   noteLead(): void {
     this.#leadChanged();
+  }
+
+  sizes(): BusSizes {
+    return {
+      nodes: this.#peers.links().length,
+      processes: this.#processes.size,
+      calls: this.#calls.inFlight,
+      runs: this.#runner.running,
+      caches: this.#caches.sizes(),
+    };
   }
 
   peers(): ReturnType<Peers['describe']> {
@@ -202,6 +228,7 @@ export class Bus {
     });
     clearTimeout(timer);
     placed.delete(id);
+    this.figures.ended(outcome);
     if (outcome.kind === 'done') {
       const { durable, error, text } = outcome;
       process.send({ t: 'answer', id, durable, ...(error ? { error } : {}) }, text);
@@ -233,7 +260,10 @@ export class Bus {
         void this.#answer(link, frame, body ?? '[]');
         break;
       case 'cancel':
-        this.#calls.cancel(link, frame.id);
+        this.#answers.cancel(link, frame.id);
+        break;
+      case 'inquire':
+        this.#answers.inquire(link, frame);
         break;
       case 'where':
         void this.#calls.tell(link, frame);
@@ -267,9 +297,8 @@ export class Bus {
 
   async #answer(link: PeerLink, frame: Extract<FromPeer, { t: 'call' }>, args: string): Promise<void> {
     try {
-      await this.#calls.answer(link, frame, args);
+      await this.#answers.answer(link, frame, args);
     } catch (error) {
-      link.send({ t: 'outcome', id: frame.id, kind: 'unknown' });
       this.#parts.warn('a call failed in the node itself', {
         function: frame.name,
         reason: messageOf(error),
@@ -286,6 +315,7 @@ export class Bus {
 
   #down(link: PeerLink): void {
     this.#calls.lost(link);
+    this.#answers.lost(link);
     this.#channels.down(link);
     this.#caches.down(link);
   }
@@ -304,6 +334,6 @@ function unknownOutcome(name: string) {
   return {
     name: 'SkeinError',
     code: 'CALL_OUTCOME_UNKNOWN',
-    message: `${name} may have run or not: the link to the primary was lost, or the time was over, before its answer came. Look at the data, or register it with { idempotent: true } if running it twice does no harm.`,
+    message: `${name} may have run or not: the primary was lost, or the time was over, before its answer came. Look at the data, or register it with { idempotent: true } if running it twice does no harm.`,
   };
 }

@@ -45,6 +45,14 @@ export class Caches {
     clearTimeout(this.#resending);
   }
 
+  sizes(): { readonly name: string; readonly entries: number; readonly bytes: number }[] {
+    return [...this.#caches.values()].map(({ name, entries }) => ({
+      name,
+      entries: entries.size,
+      bytes: entries.bytes,
+    }));
+  }
+
   /** Throws `BUS_OVERLOADED`. */
   open(process: ProcessLink, frame: Extract<FromProcess, { t: 'open' }>): void {
     const { cache: name, ttlMs, maxBytes, digest } = frame;

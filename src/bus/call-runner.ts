@@ -55,6 +55,11 @@ export class CallRunner {
     this.#parts = parts;
   }
 
+  /** Functions that run here now. */
+  get running(): number {
+    return this.#runs.size;
+  }
+
   get leads(): boolean {
     return this.#isResumed && this.#parts.mayWrite();
   }
@@ -104,9 +109,14 @@ export class CallRunner {
 
   /**
    * `preferred` runs it if it can: the process that makes the call. Aborting `signal` ends what has not begun, and the wait for
-   * what has, which runs to its end.
+   * what has, which runs to its end. `begins` is called before a process gets it.
    */
-  async run(call: PlacedCall, preferred: ProcessLink | undefined, signal: AbortSignal): Promise<CallOutcome> {
+  async run(
+    call: PlacedCall,
+    preferred: ProcessLink | undefined,
+    signal: AbortSignal,
+    begins: () => void = () => undefined,
+  ): Promise<CallOutcome> {
     const process = await this.#processFor(call, preferred, signal);
     if (!('send' in process)) return process;
     const replication = this.#parts.replication();
@@ -114,6 +124,7 @@ export class CallRunner {
     const { promise: abandoned, resolve: abandon } = Promise.withResolvers<undefined>();
     const end = () => abandon(undefined);
     signal.addEventListener('abort', end);
+    begins();
     const written = await Promise.race([this.#write(call, process, replication), abandoned]);
     signal.removeEventListener('abort', end);
     if (!written?.ran) return call.idempotent && !signal.aborted ? { kind: 'again' } : { kind: 'unknown' };

@@ -53,13 +53,14 @@ const call: PlacedCall = {
 function replica() {
   const copy = new FollowingCopy();
   const sent: PeerFrame[] = [];
-  const link = {
-    leadsIn: 1,
-    send: (frame: PeerFrame) => {
+  const linkTo = (node: string, run: string, leadsIn?: number) => {
+    const send = (frame: PeerFrame) => {
       sent.push(frame);
       return true;
-    },
-  } as unknown as PeerLink;
+    };
+    return { leadsIn, send, peer: { node, run } } as unknown as PeerLink;
+  };
+  const link = linkTo('ams', 'first run', 1);
   const runner = new CallRunner({
     replication: () => copy.replication,
     mayWrite: () => false,
@@ -73,13 +74,19 @@ function replica() {
   const answer = (
     outcome: Omit<Extract<FromPeer, { t: 'outcome' }>, 't' | 'id' | 'durable' | 'positions'>,
     position?: Position,
+    over = link,
   ) => {
     const last = sent.at(-1);
     assert.ok(last && 'id' in last);
     const positions: Record<string, string> = position ? { 'app.db': formatPosition(position) } : {};
-    calls.takeOutcome(link, { t: 'outcome', id: last.id, durable: true, positions, ...outcome }, '"liked"');
+    calls.takeOutcome(over, { t: 'outcome', id: last.id, durable: true, positions, ...outcome }, '"liked"');
   };
-  return { copy, sent, link, links, calls, place, answer };
+  /** What came in the place of the link, if anything did. */
+  const lose = (...others: PeerLink[]) => {
+    links.splice(0, links.length, ...others);
+    calls.lost(link);
+  };
+  return { copy, sent, link, links, linkTo, lose, calls, place, answer };
 }
 
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
@@ -117,19 +124,85 @@ test('a copy of another chain that counts further is not taken for one that has 
 });
 
 test('a call that was refused before it began is offered again, one that was sent is not', async () => {
-  const { copy, sent, link, calls, place, answer } = replica();
+  const { copy, sent, lose, linkTo, place, answer } = replica();
   copy.move(9);
   const placed = place();
   answer({ kind: 'again' });
   while (sent.filter(({ t }) => t === 'call').length < 2) await isPending(placed);
-  calls.lost(link);
+  lose(linkTo('ams', 'second run', 1));
   assert.deepEqual(await placed, { kind: 'unknown' });
   assert.equal(sent.length, 2);
+});
+
+test('a call whose link was lost is asked for by its id over the next one, as often as it takes', async () => {
+  const { sent, lose, linkTo, calls, links, place, answer } = replica();
+  const placed = place();
+  lose(linkTo('ord', 'its run'));
+  assert.ok(await isPending(placed));
+  assert.equal(sent.length, 1, 'another node is not asked');
+  const second = linkTo('ams', 'first run', 1);
+  links.push(second);
+  calls.changed();
+  links.splice(links.indexOf(second), 1);
+  calls.lost(second);
+  const third = linkTo('ams', 'first run');
+  links.push(third);
+  calls.changed();
+  assert.deepEqual(
+    sent.map((frame) => [frame.t, 'id' in frame && frame.id]),
+    [
+      ['call', 1],
+      ['inquire', 1],
+      ['inquire', 1],
+    ],
+  );
+  answer({ kind: 'done' }, undefined, second);
+  assert.ok(await isPending(placed), 'what comes over a link that is lost is not heard');
+  answer({ kind: 'done' }, undefined, third);
+  assert.equal((await placed).kind, 'done');
+});
+
+test('one that certainly has not begun is made again, one of which nobody knows is not', async () => {
+  for (const kind of ['again', 'unknown'] as const) {
+    const { sent, lose, linkTo, place, answer } = replica();
+    const placed = place();
+    const next = linkTo('ams', 'first run', 1);
+    lose(next);
+    answer({ kind }, undefined, next);
+    if (kind === 'unknown') {
+      assert.deepEqual(await placed, { kind });
+      continue;
+    }
+    while (sent.filter(({ t }) => t === 'call').length < 2) await isPending(placed);
+    answer({ kind: 'done' }, undefined, next);
+    assert.equal((await placed).kind, 'done');
+  }
+});
+
+test('a call whose link was lost is given up when another leads, when its time is over, and when it is cancelled', async () => {
+  const successor = replica();
+  const lost = successor.place();
+  successor.lose(successor.linkTo('ord', 'its run', 1));
+  assert.ok(await isPending(lost), 'of the same epoch');
+  successor.links[0].leadsIn = 2;
+  successor.calls.changed();
+  assert.deepEqual(await lost, { kind: 'unknown' });
+
+  const late = replica();
+  const ending = new AbortController();
+  const given = late.place({}, ending.signal);
+  late.lose();
+  ending.abort();
+  assert.deepEqual(await given, { kind: 'unknown' });
+  late.links.push(late.linkTo('ams', 'first run', 1));
+  late.calls.changed();
+  assert.equal(late.sent.length, 1, 'nobody asks for it any more');
 });
 
 test('one that may run twice is sent again when its outcome is unknown', async () => {
   const { sent, link, calls, place, answer } = replica();
   const placed = place({ idempotent: true });
+  // What may be run twice is not asked for.
   calls.lost(link);
   while (sent.filter(({ t }) => t === 'call').length < 2) await isPending(placed);
   answer({ kind: 'done' });

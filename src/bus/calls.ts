@@ -27,15 +27,27 @@ export type CallsParts = {
   links(): readonly PeerLink[];
 };
 
-type Asked = { readonly link: PeerLink; settle(outcome: CallOutcome): void };
+/** A call that may be asked for once more, by its id: of the same run of the node that has it. */
+type Inquiry = {
+  readonly node: string;
+  readonly run: string;
+  /** In which that node led. */
+  readonly epoch: number;
+  readonly deadlineMs: number;
+};
 
-/** Brings calls of this node's processes to the primary, wherever that is, and answers those that came from other nodes. */
+type Asked = {
+  /** Undefined while the link is lost over which the answer would come. */
+  link: PeerLink | undefined;
+  readonly inquiry: Inquiry | undefined;
+  settle(outcome: CallOutcome): void;
+};
+
+/** Brings calls of this node's processes to the primary, wherever that is. */
 export class Calls {
   readonly #parts: CallsParts;
   readonly #change = new Change();
   readonly #asked = new Map<number, Asked>();
-  /** By link and id: calls of other nodes that run here. */
-  readonly #answering = new Map<PeerLink, Map<number, AbortController>>();
   #lastId = 0;
   #placed = 0;
 
@@ -49,6 +61,7 @@ export class Calls {
 
   /** Who leads, and whether links to them stand, has changed. */
   changed(): void {
+    this.#inquire();
     this.#change.notify();
   }
 
@@ -95,22 +108,32 @@ export class Calls {
     const { name, args, idempotent, nested, durability, deadlineMs } = call;
     const leftMs = Math.max(0, deadlineMs - monotonicMs());
     const frame = { t: 'call', name, leftMs, idempotent, nested, durability } as const;
-    return this.#request(link, (id) => link.send({ ...frame, id }, args), signal);
+    // What may run twice is made again, wherever that is, and not asked for.
+    const inquiry = idempotent ? undefined : { ...runOf(link), epoch: link.leadsIn ?? 0, deadlineMs };
+    return this.#request(link, (id) => link.send({ ...frame, id }, args), signal, inquiry);
   }
 
   /** Resolves to the other node's answer; to `again` when nothing was sent, and `unknown` when no answer came. */
-  #request(link: PeerLink, send: (id: number) => boolean, signal: AbortSignal): Promise<CallOutcome> {
+  #request(
+    link: PeerLink,
+    send: (id: number) => boolean,
+    signal: AbortSignal,
+    inquiry?: Inquiry,
+  ): Promise<CallOutcome> {
     this.#lastId += 1;
     const id = this.#lastId;
     if (!send(id)) return Promise.resolve({ kind: 'again' });
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
     let giving: NodeJS.Timeout | undefined;
     const giveUp = () => {
-      link.send({ t: 'cancel', id });
-      giving = setTimeout(() => this.#asked.get(id)?.settle({ kind: 'unknown' }), cancelMs);
+      const asked = this.#asked.get(id);
+      const unknown = () => asked?.settle({ kind: 'unknown' });
+      if (asked?.link?.send({ t: 'cancel', id })) giving = setTimeout(unknown, cancelMs);
+      else unknown();
     };
     this.#asked.set(id, {
       link,
+      inquiry,
       settle: (outcome) => {
         this.#asked.delete(id);
         clearTimeout(giving);
@@ -168,28 +191,6 @@ export class Calls {
     }
   }
 
-  /** A call that another node asks this one to run. */
-  async answer(link: PeerLink, frame: Extract<FromPeer, { t: 'call' }>, args: string): Promise<void> {
-    const { id, name, leftMs, idempotent, nested, durability } = frame;
-    const call = { name, args, idempotent, nested, durability, deadlineMs: monotonicMs() + leftMs };
-    const ending = new AbortController();
-    const answering = this.#answering.get(link) ?? new Map<number, AbortController>();
-    this.#answering.set(link, answering.set(id, ending));
-    const outcome = await this.#parts.runner.run(call, undefined, ending.signal);
-    answering.delete(id);
-    const { kind } = outcome;
-    if (kind === 'done') {
-      const { text, error, durable, positions } = outcome;
-      link.send({ t: 'outcome', id, kind, durable, positions, ...(error ? { error } : {}) }, text);
-    } else {
-      link.send({ t: 'outcome', id, kind, ...(kind === 'refused' ? { error: outcome.error } : {}) });
-    }
-  }
-
-  cancel(link: PeerLink, id: number): void {
-    this.#answering.get(link)?.get(id)?.abort();
-  }
-
   /** The answer of another node to a call of this one. */
   takeOutcome(link: PeerLink, frame: Extract<FromPeer, { t: 'outcome' }>, text: string | undefined): void {
     const asked = this.#asked.get(frame.id);
@@ -200,13 +201,39 @@ export class Calls {
     else asked.settle({ kind });
   }
 
-  /** A link is lost: nobody knows what became of the calls that were sent over it. */
+  /** A link is lost: what became of the calls that were sent over it, only the node that got them may tell. */
   lost(link: PeerLink): void {
-    for (const asked of [...this.#asked.values()]) if (asked.link === link) asked.settle({ kind: 'unknown' });
-    for (const ending of this.#answering.get(link)?.values() ?? []) ending.abort();
-    this.#answering.delete(link);
-    this.#change.notify();
+    for (const asked of [...this.#asked.values()]) {
+      if (asked.link !== link) continue;
+      asked.link = undefined;
+      if (!asked.inquiry) asked.settle({ kind: 'unknown' });
+    }
+    this.changed();
   }
+
+  /** Asks for calls whose link was lost where there is another to the same run of the node, and gives up where there will be none. */
+  #inquire(): void {
+    for (const [id, asked] of [...this.#asked]) {
+      const { inquiry } = asked;
+      if (asked.link || !inquiry) continue;
+      const link = this.#parts.links().find(({ peer }) => peer.node === inquiry.node);
+      if (link?.peer.run === inquiry.run) {
+        const leftMs = Math.max(0, inquiry.deadlineMs - monotonicMs());
+        if (link.send({ t: 'inquire', id, leftMs })) asked.link = link;
+      } else if (link || this.#isSucceeded(inquiry.epoch)) {
+        // It has started anew, or is not waited for any more: another leads.
+        asked.settle({ kind: 'unknown' });
+      }
+    }
+  }
+
+  #isSucceeded(epoch: number): boolean {
+    return this.#parts.runner.leads || this.#parts.links().some(({ leadsIn = 0 }) => leadsIn > epoch);
+  }
+}
+
+function runOf({ peer: { node, run } }: PeerLink): { node: string; run: string } {
+  return { node, run };
 }
 
 function positionsOf({ positions }: Extract<CallOutcome, { kind: 'done' }>): Wanted[] {

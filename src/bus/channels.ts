@@ -1,4 +1,5 @@
 import { SkeinError } from '../base/errors.ts';
+import type { BusFigures } from './bus-figures.ts';
 import { namesPerFrame } from './frames.ts';
 import type { PeerLink } from './peer-link.ts';
 import type { ProcessLink } from './process-link.ts';
@@ -14,10 +15,12 @@ export class Channels {
   readonly #subscribers = new Map<string, Set<ProcessLink>>();
   /** By who was too slow, and channel: messages that were dropped and not told of yet. */
   readonly #dropped = new Map<ProcessLink | PeerLink, Map<string, number>>();
+  readonly #figures: BusFigures;
   #telling: NodeJS.Timeout | undefined;
 
-  constructor(links: () => readonly PeerLink[]) {
+  constructor(links: () => readonly PeerLink[], figures: BusFigures) {
     this.#links = links;
+    this.#figures = figures;
   }
 
   /** Throws `BUS_OVERLOADED`. */
@@ -48,19 +51,23 @@ export class Channels {
 
   /** Its own subscribers have the message already. */
   publish(process: ProcessLink, channel: string, text: string): void {
+    this.#figures.received += 1;
     for (const link of this.#links()) {
-      if (link.wanted.has(channel))
-        link.send({ t: 'publish', channel }, text, () => this.#drop(link, channel));
+      if (!link.wanted.has(channel)) continue;
+      this.#figures.sent += 1;
+      link.send({ t: 'publish', channel }, text, () => this.#drop(link, channel));
     }
     this.#deliver(process, channel, text);
   }
 
   takeFromPeer(channel: string, text: string): void {
+    this.#figures.received += 1;
     this.#deliver(undefined, channel, text);
   }
 
   /** A process of this node could not send this many on. */
   unsent(process: ProcessLink, channel: string, count: number): void {
+    this.#figures.dropped += count;
     for (const link of this.#links())
       if (link.wanted.has(channel)) link.send({ t: 'dropped', channel, count });
     for (const other of this.#subscribers.get(channel) ?? [])
@@ -105,12 +112,14 @@ export class Channels {
 
   #deliver(except: ProcessLink | undefined, channel: string, text: string): void {
     for (const process of this.#subscribers.get(channel) ?? []) {
-      if (process !== except)
-        process.send({ t: 'message', channel }, text, () => this.#drop(process, channel));
+      if (process === except) continue;
+      this.#figures.sent += 1;
+      process.send({ t: 'message', channel }, text, () => this.#drop(process, channel));
     }
   }
 
   #drop(to: ProcessLink | PeerLink, channel: string): void {
+    this.#figures.dropped += 1;
     const counts = this.#dropped.get(to) ?? new Map<string, number>();
     this.#dropped.set(to, counts.set(channel, (counts.get(channel) ?? 0) + 1));
     this.#telling ??= setTimeout(() => this.#tell(), tellMs);

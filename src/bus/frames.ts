@@ -3,7 +3,7 @@ import { messageOf, SkeinError } from '../base/errors.ts';
 import { type Head, keyCharactersMax, nameCharactersMax } from '../client/bus-frames.ts';
 
 /** Frames between nodes. Raise the version with any change that the other side would not understand. */
-export const peerProtocol = 1;
+export const peerProtocol = 2;
 export const peerPath = '/peer';
 export const peerUpgrade = 'skein-peer';
 
@@ -68,8 +68,14 @@ const fromProcess = z.discriminatedUnion('t', [
 const peer = z.object({ node: label.min(1), region: label, url: z.string().max(2_048) });
 
 const fromPeer = z.discriminatedUnion('t', [
-  /** `run` is another at each start of the node. */
-  peer.extend({ t: z.literal('hello'), protocol: z.number().int(), app: label, run: label }),
+  /** `run` is another at each start of the node. `candidate`: whether it may lead. */
+  peer.extend({
+    t: z.literal('hello'),
+    protocol: z.number().int(),
+    app: label,
+    run: label,
+    candidate: z.boolean().optional(),
+  }),
   z.object({ t: z.literal('refuse'), code: z.string().max(100), message: z.string().max(2_000) }),
   ping,
   /** Whom the sender is linked with. */
@@ -87,6 +93,8 @@ const fromPeer = z.discriminatedUnion('t', [
     durability,
   }),
   cancel,
+  /** Asks what has become of a call that was sent over a link which is lost; answered as the call is. */
+  z.object({ t: z.literal('inquire'), id, leftMs: z.number().min(0).max(600_000) }),
   /** Asks for the positions that hold all that is committed now; answered as a call is. */
   z.object({ t: z.literal('where'), id, databases: z.array(label).max(1_000) }),
   /** How a call ended: see `CallOutcome`. The body is the result. */

@@ -10,7 +10,14 @@ const heartbeatMs = 1_000;
 const silenceMaxMs = 5_000;
 const helloTimeoutMs = 5_000;
 
-export type PeerIdentity = PeerInfo & { readonly app: string; readonly run: string };
+export type PeerIdentity = PeerInfo & {
+  readonly app: string;
+  readonly run: string;
+  readonly candidate?: boolean;
+};
+
+/** Who is on the other side. */
+type Greeted = PeerInfo & { readonly run: string; readonly candidate?: boolean | undefined };
 
 export type PeerLinkHandlers = {
   readonly identity: PeerIdentity;
@@ -29,7 +36,7 @@ export class PeerLink {
   readonly #helloTimer: NodeJS.Timeout;
   /** Whether this node made it. */
   readonly isDialed: boolean;
-  #peer: (PeerInfo & { readonly run: string }) | undefined;
+  #peer: Greeted | undefined;
   #refusal: SkeinError | undefined;
   /** Channels that somebody there listens to. */
   readonly wanted = new Set<string>();
@@ -67,7 +74,7 @@ export class PeerLink {
   }
 
   /** Only of a link that has been opened. */
-  get peer(): PeerInfo & { readonly run: string } {
+  get peer(): Greeted {
     return this.#peer ?? { node: '', region: '', url: '', run: '' };
   }
 
@@ -115,8 +122,8 @@ export class PeerLink {
       );
     }
     clearTimeout(this.#helloTimer);
-    const { node, region, url, run } = hello;
-    this.#peer = { node, region, url, run };
+    const { node, region, url, run, candidate } = hello;
+    this.#peer = { node, region, url, run, candidate };
     this.#handlers.opened(this);
   }
 }

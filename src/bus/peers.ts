@@ -85,10 +85,12 @@ export class Peers {
     return [...this.#peers.values()].flatMap(({ link }) => (link?.isOpen ? [link] : []));
   }
 
-  describe(): { node: string; region: string; url: string; connected: boolean }[] {
+  /** `candidate` is left out of one that is not linked. */
+  describe(): (PeerInfo & { connected: boolean; candidate?: boolean | undefined })[] {
     return [...this.#peers.values()].map(({ info, link }) => {
       const { node, region, url } = info;
-      return { node, region, url, connected: link?.isOpen === true };
+      const isOpen = link?.isOpen === true;
+      return { node, region, url, connected: isOpen, ...(isOpen ? { candidate: link.peer.candidate } : {}) };
     });
   }
 

@@ -58,6 +58,11 @@ export class CacheEntries {
     this.#sweptTo = bucketOf(nowMs());
   }
 
+  /** Of keys, those too that were deleted and are remembered as such. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
   get bytes(): number {
     return this.#bytes;
   }
@@ -68,7 +73,7 @@ export class CacheEntries {
 
   /** Equal for copies that hold the same, deletions included. */
   get digest(): string {
-    return `${this.#entries.size}:${this.#digest >>> 0}:${this.#cleared?.join(',') ?? ''}`;
+    return `${this.size}:${this.#digest >>> 0}:${this.#cleared?.join(',') ?? ''}`;
   }
 
   /** The most that one of its users wants. */

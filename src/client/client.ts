@@ -10,5 +10,6 @@ export { type HonoMiddleware, hono } from './hono.ts';
 export type { PrimaryPlace, WaitOptions } from './local-node.ts';
 export type { MiddlewareOptions } from './middleware-options.ts';
 export type { Leadership, NodeEvent } from './node-events.ts';
-export { durable, events, isPrimary, position, primary, waitFor } from './node-functions.ts';
+export { durable, events, isPrimary, nodes, position, primary, waitFor } from './node-functions.ts';
+export type { NodePlace } from './node-place.ts';
 export { type CallOptions, type OnPrimaryOptions, onPrimary, type PrimaryFunction } from './on-primary.ts';

@@ -16,11 +16,17 @@ export type Durable = {
   readonly positions: ReadonlyMap<string, string>;
   /** The number of transactions of those that were waited for. */
   readonly written: ReadonlyMap<string, number>;
+  /** Of the chain that they are on; 0 where the node does not tell. */
+  readonly epoch: number;
   readonly level: DurabilityLevel;
   readonly isTimedOut: boolean;
 };
 
-type Captured = { readonly positions: ReadonlyMap<string, string>; readonly role: string };
+type Captured = {
+  readonly positions: ReadonlyMap<string, string>;
+  readonly role: string;
+  readonly epoch: number;
+};
 
 type Options = {
   readonly timeoutMs: number;
@@ -53,7 +59,7 @@ export class DurableWaits {
    */
   async settle(level: DurabilityLevel, { timeoutMs, changed, signal }: Options): Promise<Durable> {
     const deadlineMs = performance.now() + timeoutMs;
-    const { positions, role } = await this.#captureAll(changed, deadlineMs, signal);
+    const { positions, role, epoch } = await this.#captureAll(changed, deadlineMs, signal);
     // A replica tells the position of what it follows, which has what this process wrote if that was handed over.
     const isHandedOver = role === 'replica' && positions.size > 0 && (await this.#hasHandedOver(signal));
     if (role === 'replica' && positions.size > 0 && !isHandedOver)
@@ -68,6 +74,7 @@ export class DurableWaits {
     return {
       positions,
       written,
+      epoch,
       level: level === 'auto' ? ((await this.#isAlone()) ? 'local' : 'replica') : level,
       isTimedOut: isHeld.includes(false),
     };
@@ -103,10 +110,11 @@ export class DurableWaits {
   ): Promise<Captured> {
     while (this.#canAskForAll) {
       const answer = await this.#wait({}, deadlineMs, signal);
-      const { positions, role = 'primary' } = (answer.body ?? {}) as AllPositions;
+      const { positions, role = 'primary', chainEpoch = 0 } = (answer.body ?? {}) as AllPositions;
       if (answer.status === 200 && positions) {
         this.#positions.takeNames(Object.keys(positions));
-        return { positions: new Map(Object.entries(positions)), role };
+        this.#positions.takeChainEpoch(chainEpoch);
+        return { positions: new Map(Object.entries(positions)), role, epoch: chainEpoch };
       }
       // An older node asks for a name.
       if (answer.status === 200 || answer.status === 400) this.#canAskForAll = false;
@@ -119,7 +127,7 @@ export class DurableWaits {
     const positions = new Map<string, string>();
     for (const { name, captured } of each) if (captured) positions.set(name, captured.position);
     const isReplica = each.some(({ captured }) => captured?.role === 'replica');
-    return { positions, role: isReplica ? 'replica' : 'primary' };
+    return { positions, role: isReplica ? 'replica' : 'primary', epoch: 0 };
   }
 
   /** The position of all that is committed; undefined for a database that is not there. */
@@ -211,7 +219,11 @@ type StatusAnswer = {
   readonly replicas?: readonly { readonly candidate: boolean; readonly connected: boolean }[];
 };
 
-type AllPositions = { readonly positions?: Readonly<Record<string, string>>; readonly role?: string };
+type AllPositions = {
+  readonly positions?: Readonly<Record<string, string>>;
+  readonly role?: string;
+  readonly chainEpoch?: number;
+};
 
 function txidsOf(positions: ReadonlyMap<string, string>): Map<string, number> {
   return new Map([...positions].map(([name, text]) => [name, Number.parseInt(text, 16)]));

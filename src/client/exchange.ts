@@ -8,7 +8,7 @@ import { type HeaderPair, HeldResponse, type Verdict } from './held-response.ts'
 import { KeptBody } from './kept-body.ts';
 import type { LocalNode } from './local-node.ts';
 import type { Settings } from './middleware-options.ts';
-import { databasesMax, formatTxids, headerName, sessionOf } from './position-text.ts';
+import { databasesMax, formatSession, formatTxids, headerName, sessionOf } from './position-text.ts';
 import { inRequestScope, type RequestScope } from './request-scope.ts';
 import { sessionCookie } from './session-cookie.ts';
 
@@ -76,10 +76,16 @@ export class Exchange implements RequestScope {
     this.run();
   }
 
-  refused(): void {
-    if (this.#parts.response.headersSent) return;
+  refused(): boolean {
+    if (this.#parts.response.headersSent) return false;
     this.#isRefused = true;
     this.#hold();
+    return this.#mayRepeat;
+  }
+
+  /** What has written cannot be done once more, unless its method says that it can. */
+  get #mayRepeat(): boolean {
+    return this.#parts.isRead || !this.#hasWritten;
   }
 
   /** Requests for the same thing often wait for the first of them: what refuses that one fails them all. */
@@ -111,9 +117,9 @@ export class Exchange implements RequestScope {
 
   /** An app that answers well although it was refused has decided so. */
   #judge(status: number): Verdict | Promise<Verdict> {
-    // What has written cannot be done once more, unless its method says that it can.
-    const mayRepeat = this.#parts.isRead || !this.#hasWritten;
-    const isFailed = this.#isRefused ? mayRepeat && status >= 400 : this.#isRefusedBeside && status >= 500;
+    const isFailed = this.#isRefused
+      ? this.#mayRepeat && status >= 400
+      : this.#isRefusedBeside && status >= 500;
     if (isFailed && this.#replay()) return { kind: 'drop' };
     if (this.#changed) return this.#settle(this.#changed);
     return { kind: 'send', headers: [] };
@@ -170,18 +176,19 @@ export class Exchange implements RequestScope {
   }
 
   /** With what the session knew before: of other databases, its position is as good as it was. */
-  #positionHeaders(changed: ChangedDatabases, { written }: Durable): HeaderPair[] {
+  #positionHeaders(changed: ChangedDatabases, { written, epoch }: Durable): HeaderPair[] {
     const { request, settings } = this.#parts;
     const { database } = settings;
     // Without a name, it is of the database that was the only one then.
-    const told = new Map(sessionOf(request, database === undefined ? changed.names : [database]));
+    const known = sessionOf(request, database === undefined ? changed.names : [database]);
+    const told = new Map(known?.txids);
     for (const [name, txid] of written) {
       if (database !== undefined && name !== database) continue;
       // The newest last: they are kept when there are too many.
       told.delete(name);
       told.set(name, txid);
     }
-    const text = formatTxids(told, database);
+    const text = formatSession({ epoch: Math.max(known?.epoch ?? 0, epoch), txids: told }, database);
     if (text === undefined) return [];
     return [
       ['set-cookie', sessionCookie(text, request)],

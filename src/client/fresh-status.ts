@@ -7,6 +7,8 @@ export type NodeStatus = {
   readonly canWrite?: boolean;
   /** Of the lead that this node is part of. */
   readonly epoch?: number;
+  /** Of the last primary whose chain all databases of this node were seen to follow. */
+  readonly chainEpoch?: number;
   readonly primary?: { readonly node: string; readonly url: string } | null;
   readonly databases?: Readonly<Record<string, { readonly txid: string }>>;
 };
@@ -17,11 +19,13 @@ const answerTimeoutMs = 1_000;
 /** Asks the node where many ask at once: one question is under way, and each asker gets the answer to one that began after its own. */
 export class FreshStatus {
   readonly #api: NodeApi;
+  readonly #heard: (status: NodeStatus) => void;
   #underWay: Promise<NodeStatus | undefined> | undefined;
   #next: Promise<NodeStatus | undefined> | undefined;
 
-  constructor(api: NodeApi) {
+  constructor(api: NodeApi, heard: (status: NodeStatus) => void) {
     this.#api = api;
+    this.#heard = heard;
   }
 
   /** Undefined where the node does not answer. Never rejects. */
@@ -45,7 +49,9 @@ export class FreshStatus {
   async #ask(): Promise<NodeStatus | undefined> {
     try {
       const { status, body } = await this.#api.call('GET', '/status', { timeoutMs: answerTimeoutMs });
-      return status === 200 ? (body as NodeStatus) : undefined;
+      if (status !== 200) return undefined;
+      this.#heard(body as NodeStatus);
+      return body as NodeStatus;
     } catch {
       return undefined;
     }

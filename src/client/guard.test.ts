@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
+import { format } from 'node:util';
+import express from 'express';
 import { guard, guardHandle } from './guard.ts';
 import type { SqliteHandle } from './guarded-handle.ts';
 import type { LocalNode } from './local-node.ts';
@@ -129,6 +131,26 @@ for (const { name, open } of kinds) {
     assert.deepEqual(asked, ['GET /visit 1;primary']);
     const byDoor = await ask(port, { path: '/visit', headers: { 'skein-door': doorMark } });
     assert.equal(byDoor.headers['skein-replay'], 'primary', 'the door does it, where there is one');
+  });
+
+  test(`${name}: what a framework prints of a refusal that the primary makes good says so, and has no stack`, async (t) => {
+    const { node, local, database } = await opened(t, open, false);
+    guardHandle(local, database as SqliteHandle);
+    const primary = createServer((_request, response) => void response.end('there'));
+    node.tunnelPort = await listen(t, primary);
+    const app = express().get('/visit', () => void database.exec(insert));
+    const port = await listenBehind(t, local, app);
+    const printed = t.mock.method(console, 'error', () => undefined);
+    assert.equal((await ask(port, { path: '/visit' })).body, 'there');
+    assert.equal(printed.mock.callCount(), 1);
+    const text = format(...(printed.mock.calls[0]?.arguments ?? []));
+    assert.match(text, /^\[?\w+: .*readonly.* \(Skein has the primary answer this request\)/);
+    assert.doesNotMatch(text, /^ +at /m);
+    // Outside of a request, somebody has to see to it.
+    assert.throws(
+      () => database.exec(insert),
+      (error: Error) => /\n {4}at /.test(error.stack ?? ''),
+    );
   });
 
   test(`${name}: a read that writes on the primary is held and sets the cookie`, async (t) => {

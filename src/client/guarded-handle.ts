@@ -171,7 +171,7 @@ export class GuardedHandle {
         return result;
       } catch (error) {
         const code = sqliteCodeOf(error);
-        if (code === sqliteReadOnly && this.#isReadOnly) tellRefused();
+        if (code === sqliteReadOnly && this.#isReadOnly && tellRefused()) shorten(error);
         if (code !== sqliteBusy || this.#isReadOnly || !mayRepeat()) throw error;
         beganMs ??= performance.now();
         this.#waitForLock(beganMs, error);
@@ -191,6 +191,12 @@ export class GuardedHandle {
 
 function define(target: object, name: string, value: Call): void {
   Object.defineProperty(target, name, { value, writable: true, configurable: true });
+}
+
+/** Frameworks print what they catch with its stack, which looks like a failure that somebody should see to. */
+function shorten(error: unknown): void {
+  if (error instanceof Error)
+    error.stack = `${error.name}: ${error.message} (Skein has the primary answer this request)`;
 }
 
 /** SQLite's result code; undefined for other errors. A snapshot that is out of date (517) is none that passes by waiting. */

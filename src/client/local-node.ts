@@ -1,11 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { SkeinClientError } from './client-error.ts';
 import { DurableWaits } from './durable.ts';
 import { FreshStatus } from './fresh-status.ts';
 import { LocalPositions } from './local-positions.ts';
 import { errorCodeOf, errorTextOf, NodeApi } from './node-api.ts';
 import { type NodeEvent, nodeEvents } from './node-events.ts';
+import { type NodePlace, nodePlaces, type StatusOfNodes } from './node-place.ts';
 import type { Place } from './place.ts';
-import { parseTxids, type Txids } from './position-text.ts';
+import { parseSession, type Session } from './position-text.ts';
 import { Role } from './role.ts';
 
 export type WaitOptions = {
@@ -21,6 +23,8 @@ export type PrimaryPlace = { readonly node: string; readonly region?: string; re
 const positionPattern = /^[0-9a-f]{16}\/[0-9a-f]{16}$/;
 /** A resync gives no event, so there is a look now and then. */
 const pollMs = 15;
+/** How often the node is asked whether it follows a later primary by now, while somebody waits for that. */
+const askChainMs = 25;
 const waitMs = 5_000;
 
 /** The node that runs this process, as the rest of the library sees it. */
@@ -38,16 +42,27 @@ export class LocalNode {
     this.positions = new LocalPositions(place.directory);
     this.role = new Role(place, this.api, (event) => this.positions.heard(event));
     this.durable = new DurableWaits(this.api, this.positions);
-    this.status = new FreshStatus(this.api);
+    this.status = new FreshStatus(this.api, ({ chainEpoch }) =>
+      // An older node does not tell: what it has is all there is to go by.
+      this.positions.takeChainEpoch(chainEpoch ?? Number.POSITIVE_INFINITY),
+    );
   }
 
   /** Undefined while a replica is not connected. Rejects with `NODE_UNREACHABLE`. */
   async primary(): Promise<PrimaryPlace | undefined> {
+    const { primary } = await this.#placesNow();
+    return primary === null ? undefined : (primary as PrimaryPlace);
+  }
+
+  /** This node and all others that it knows. Rejects with `NODE_UNREACHABLE`. */
+  async nodes(): Promise<NodePlace[]> {
+    return nodePlaces(await this.#placesNow());
+  }
+
+  async #placesNow(): Promise<StatusOfNodes> {
     const answer = await this.api.call('GET', '/status');
     if (answer.status !== 200) throw new SkeinClientError('NODE_UNREACHABLE', errorTextOf(answer));
-    const { primary, role } = answer.body as { primary: PrimaryPlace | null; role: string };
-    if (primary === null) return undefined;
-    return role === 'primary' ? { region: this.place.region, ...primary } : primary;
+    return answer.body as StatusOfNodes;
   }
 
   /** The position that holds all that is committed here now, `TXID/checksum`. Rejects with `DATABASE_NOT_FOUND`. */
@@ -68,19 +83,31 @@ export class LocalNode {
     const { timeoutMs = waitMs, signal } = options;
     signal?.throwIfAborted();
     if (positionPattern.test(position)) return this.#waitForExact(position, options);
-    const txids = parseTxids(position, this.positions.names());
-    if (txids === undefined)
+    const session = parseSession(position, this.positions.names());
+    if (session === undefined)
       throw new SkeinClientError(
         'POSITION_INVALID',
         `${JSON.stringify(position)} is not a position of this node's.`,
       );
-    if (await this.reaches(txids, timeoutMs, signal)) return;
+    if (await this.reaches(session, timeoutMs, signal)) return;
     signal?.throwIfAborted();
     throw new SkeinClientError('WAIT_TIMEOUT', `This node is not at ${position} after ${timeoutMs} ms.`);
   }
 
-  /** Whether this node came so far within the time. */
-  reaches(wanted: Txids, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+  /** Whether this node came so far within the time, on the chain of the session's epoch or of a later one. */
+  async reaches(wanted: Session, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (this.positions.chainEpoch < wanted.epoch) {
+      await this.status.ask();
+      if (this.positions.chainEpoch >= wanted.epoch) break;
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0 || signal?.aborted) return false;
+      await delay(Math.min(askChainMs, leftMs));
+    }
+    return this.#comesTo(wanted, Math.max(0, deadlineMs - performance.now()), signal);
+  }
+
+  #comesTo(wanted: Session, timeoutMs: number, signal: AbortSignal | undefined): Promise<boolean> {
     if (this.positions.hasReached(wanted)) return Promise.resolve(true);
     return new Promise((resolve) => {
       const end = (answer: boolean) => {

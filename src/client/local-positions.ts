@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NodeEvent } from './node-events.ts';
-import type { Txids } from './position-text.ts';
+import type { Session } from './position-text.ts';
 
 const suffix = '-pos';
 const positionBytes = 33;
@@ -13,8 +13,9 @@ const namesKeptMs = 500;
 export class LocalPositions {
   readonly #directory: string;
   readonly #buffer = Buffer.alloc(positionBytes);
-  /** What each had at least, when it was last heard of or looked at. */
+  /** What each had at least, when it was last looked at. */
   readonly #known = new Map<string, number>();
+  #chainEpoch = 0;
   #isHearing = false;
   #names: readonly string[] = [];
   #namesReadMs = Number.NEGATIVE_INFINITY;
@@ -71,9 +72,23 @@ export class LocalPositions {
     return found;
   }
 
-  /** Whether this node has come so far. A database that is not here has not. */
-  hasReached(wanted: Txids): boolean {
-    for (const [name, txid] of wanted) {
+  /** Of the last primary whose chain all databases here were seen to follow; 0 until the node was asked. */
+  get chainEpoch(): number {
+    return this.#chainEpoch;
+  }
+
+  /** What the node says of that, all of whose databases are on the chain by then. It never goes back. */
+  takeChainEpoch(epoch: number): void {
+    if (epoch <= this.#chainEpoch) return;
+    this.#chainEpoch = epoch;
+    // The event that says so may come later than this answer.
+    this.#known.clear();
+  }
+
+  /** Whether this node has come so far, on the chain of that epoch or of a later one. A database that is not here has not. */
+  hasReached({ epoch, txids }: Session): boolean {
+    if (this.#chainEpoch < epoch) return false;
+    for (const [name, txid] of txids) {
       if (this.#isHearing && (this.#known.get(name) ?? -1) >= txid) continue;
       const now = this.txid(name);
       if (now === undefined || now < txid) return false;
@@ -86,6 +101,5 @@ export class LocalPositions {
   heard(event: NodeEvent): void {
     this.#isHearing = true;
     if (event.type !== 'tx') this.#known.clear();
-    else if (this.#known.has(event.db)) this.#known.set(event.db, Number.parseInt(event.data.txID, 16));
   }
 }

@@ -7,7 +7,7 @@ import { prepareToHold } from './held-response.ts';
 import { isReading } from './is-reading.ts';
 import type { LocalNode } from './local-node.ts';
 import { type MiddlewareOptions, namesFor, type Settings, settingsOf } from './middleware-options.ts';
-import { formatTxids, headerName, sessionOf, type Txids } from './position-text.ts';
+import { formatSession, headerName, type Session, sessionOf } from './position-text.ts';
 import { passReader } from './reader-gate.ts';
 import { sessionCookie } from './session-cookie.ts';
 
@@ -103,7 +103,7 @@ export class Middleware {
     else exchange.run();
   }
 
-  async #catchUp(reader: Reader, wanted: Txids): Promise<void> {
+  async #catchUp(reader: Reader, wanted: Session): Promise<void> {
     const { node, exchange, request, response, isForPrimary } = reader;
     const { readWaitMs } = this.#settings;
     const gone = new AbortController();
@@ -119,7 +119,7 @@ export class Middleware {
     }
     // A session cannot wait for what is nowhere.
     if (passage.kind === 'gone' && request.headers[headerName] === undefined) {
-      const text = formatTxids(passage.left, this.#settings.database) ?? '';
+      const text = formatSession(passage.left, this.#settings.database) ?? '';
       response.appendHeader('set-cookie', sessionCookie(text, request));
     }
     if (isForPrimary) exchange.onPrimary();

@@ -27,6 +27,20 @@ export type NodeEvent =
         readonly commit: number;
         readonly timestamp: string;
       };
+    }
+  /** The node keeps a state that the primary did not have: see docs/lost.md. */
+  | {
+      readonly type: 'lost';
+      readonly db: string;
+      readonly data: {
+        readonly id: string;
+        readonly reason: string;
+        readonly from: string;
+        readonly to: string;
+        readonly epoch: number;
+        readonly transactions: number;
+        readonly time: string;
+      };
     };
 
 /**

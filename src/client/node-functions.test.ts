@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { durable, events, isPrimary, position, primary, waitFor } from './node-functions.ts';
+import { durable, events, isPrimary, nodes, position, primary, waitFor } from './node-functions.ts';
 import { placeOf } from './place.ts';
 
 test('outside of Skein a process is a primary that is alone, and waits for nothing', async () => {
   assert.equal(isPrimary(), true);
   assert.equal(typeof (await primary())?.node, 'string');
+  const [self, ...others] = await nodes();
+  assert.deepEqual([self?.role, self?.isSelf, others.length], ['primary', true, 0]);
   assert.equal(await position(), undefined);
   assert.equal(await durable('replica'), undefined);
   await waitFor('anything');

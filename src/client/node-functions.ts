@@ -3,8 +3,9 @@ import { SkeinClientError } from './client-error.ts';
 import type { DurabilityLevel } from './durable.ts';
 import { LocalNode, type PrimaryPlace, type WaitOptions } from './local-node.ts';
 import type { NodeEvent } from './node-events.ts';
+import type { NodePlace } from './node-place.ts';
 import { placeOf } from './place.ts';
-import { formatTxids } from './position-text.ts';
+import { formatSession } from './position-text.ts';
 
 let node: LocalNode | undefined | null = null;
 
@@ -29,6 +30,15 @@ export function isPrimary(): boolean {
 export async function primary(): Promise<PrimaryPlace | undefined> {
   const local = localNode();
   return local ? local.primary() : { node: hostname(), url: '' };
+}
+
+/**
+ * This node and all others that it knows: its primary, and those that it has a link with at this moment, by name. Rejects with
+ * `NODE_UNREACHABLE`.
+ */
+export async function nodes(): Promise<NodePlace[]> {
+  const local = localNode();
+  return local ? local.nodes() : [{ node: hostname(), role: 'primary', isSelf: true }];
 }
 
 /**
@@ -61,14 +71,14 @@ export async function durable(
   if (local === undefined) return undefined;
   const { timeoutMs = 5_000, signal } = options;
   signal?.throwIfAborted();
-  const { written, isTimedOut } = await local.durable.settle(level, { timeoutMs, signal });
+  const { written: txids, epoch, isTimedOut } = await local.durable.settle(level, { timeoutMs, signal });
   if (isTimedOut) {
     throw new SkeinClientError(
       'WAIT_TIMEOUT',
       `What was committed is not held as "${level}" asks after ${timeoutMs} ms. It may be later.`,
     );
   }
-  return formatTxids(written);
+  return formatSession({ epoch, txids });
 }
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cookieValue, formatTxids, parseTxids } from './position-text.ts';
+import { cookieValue, formatSession, formatTxids, parseSession, parseTxids } from './position-text.ts';
 
 test('only a database that was chosen goes without its name, and both forms are understood', () => {
   const one = new Map([['app.db', 255]]);
@@ -31,6 +31,18 @@ test('what is not of the form is refused, and no more than sixteen names are tak
   const refused = ['', 'zz', '0'.repeat(17), ':0000000000000001', 'app.db:1', `${pair(1)}x`, `x${pair(1)} `];
   for (const text of [...refused, pairs(17), `%zz:0000000000000001`, 'a'.repeat(100_000)])
     assert.equal(parseTxids(text, ['app.db']), undefined, text.slice(0, 50));
+});
+
+test('the epoch of a second primary or a later one follows, and is not taken for a part of a name', () => {
+  const txids = new Map([['app-7.db', 255]]);
+  assert.equal(formatSession({ epoch: 1, txids }), 'app-7%2Edb:00000000000000ff');
+  const text = formatSession({ epoch: 12, txids }) ?? '';
+  assert.equal(text, 'app-7%2Edb:00000000000000ff-12');
+  assert.deepEqual(parseSession(text, []), { epoch: 12, txids });
+  assert.deepEqual(parseSession('app-7%2Edb:00000000000000ff', []), { epoch: 0, txids });
+  assert.equal(parseSession('00000000000000ff-3', ['app.db'])?.epoch, 3);
+  for (const refused of ['-3', 'x-3', '00000000000000ff-', '00000000000000ff-1-2'])
+    assert.equal(parseSession(refused, ['app.db']), undefined, refused);
 });
 
 test('the cookie is found wherever it stands, and no other of a like name', () => {

@@ -1,5 +1,5 @@
 import type { LocalNode } from './local-node.ts';
-import type { Txids } from './position-text.ts';
+import type { Session } from './position-text.ts';
 
 /**
  * Whether a reader may be answered here. `gone`: what it wrote is lost, but for what is `left`; only a primary can tell. `late`:
@@ -7,7 +7,7 @@ import type { Txids } from './position-text.ts';
  */
 export type Passage =
   | { readonly kind: 'reached' }
-  | { readonly kind: 'gone'; readonly left: Txids }
+  | { readonly kind: 'gone'; readonly left: Session }
   | { readonly kind: 'late' };
 
 /** So long at most until there is another look at who leads. */
@@ -16,7 +16,7 @@ const sliceMs = 100;
 /** Waits until this node has what a reader wrote elsewhere. Never rejects. */
 export async function passReader(
   node: LocalNode,
-  wanted: Txids,
+  wanted: Session,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<Passage> {
@@ -31,14 +31,17 @@ export async function passReader(
   }
 }
 
-/** Undefined where the node does not lead for certain. What is not there then was not there when the answer was given, nor anywhere. */
-async function ofPrimary(node: LocalNode, wanted: Txids): Promise<Passage | undefined> {
+/** Undefined where the node does not lead for certain, or not on the session's chain. What is not there then was not there when the answer was given, nor anywhere. */
+async function ofPrimary(node: LocalNode, wanted: Session): Promise<Passage | undefined> {
   const status = await node.status.ask();
   if (status?.role !== 'primary' || status.canWrite !== true) return undefined;
+  const { chainEpoch = wanted.epoch } = status;
+  if (chainEpoch < wanted.epoch) return undefined;
   const left = new Map<string, number>();
-  for (const [name, txid] of wanted) {
+  for (const [name, txid] of wanted.txids) {
     const hex = status.databases?.[name]?.txid;
     if (hex !== undefined && Number.parseInt(hex, 16) >= txid) left.set(name, txid);
   }
-  return left.size === wanted.size ? { kind: 'reached' } : { kind: 'gone', left };
+  if (left.size === wanted.txids.size) return { kind: 'reached' };
+  return { kind: 'gone', left: { epoch: chainEpoch, txids: left } };
 }

@@ -2,8 +2,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 /** What the guard of a database tells the request in which it was used. */
 export type RequestScope = {
-  /** A statement wanted to write, and was refused since this node follows another. */
-  refused(): void;
+  /**
+   * A statement wanted to write, and was refused since this node follows another. True where the primary answers in place of the
+   * app, if that fails for it.
+   */
+  refused(): boolean;
   /** A statement of another request, or of none, was refused. This one may wait for what that one was doing. */
   refusedBeside(): void;
   /** A statement that may have written was run. */
@@ -34,11 +37,15 @@ export function inRequestScope<Result>(scope: RequestScope, run: () => Result): 
   return storage.run(scope, run);
 }
 
-/** A statement was refused: tells the request in which it was, and those that may have been waiting for the same. */
-export function tellRefused(): void {
+/**
+ * A statement was refused: tells the request in which it was, and those that may have been waiting for the same. True where the
+ * primary answers that request, if the app fails for it.
+ */
+export function tellRefused(): boolean {
   const own = storage.getStore();
-  own?.refused();
+  const isReplayed = own?.refused() ?? false;
   for (const scope of underWay) if (scope !== own && !scope.isOver) scope.refusedBeside();
+  return isReplayed;
 }
 
 /** The request in which this code runs; undefined outside of one. */

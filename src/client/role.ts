@@ -101,7 +101,8 @@ export class Role {
   }
 
   #take(event: NodeEvent): void {
-    if (event.type !== 'tx') this.#leadership = event.data;
+    // Others, of newer nodes too, say nothing of the role.
+    if (event.type === 'init' || event.type === 'primaryChange') this.#leadership = event.data;
     for (const listener of this.#listeners) listener(event);
   }
 }

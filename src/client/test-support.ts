@@ -27,6 +27,8 @@ export class StandInNode {
   /** Databases that nobody else than the node has seen yet. */
   unseen: readonly string[] = [];
   epoch = 1;
+  /** Of whose chain its databases are; undefined for an older node, which does not tell. */
+  chainEpoch: number | undefined = 1;
   hasCandidate = true;
   isDurable = true;
   /** Where a tunnel leads; undefined for a node that knows no primary. */
@@ -104,6 +106,13 @@ export class StandInNode {
     for (const listener of this.#listeners) listener.write(this.#line('primaryChange'));
   }
 
+  /** Tells all who listen of a state that is kept. */
+  lose(): void {
+    const data = { id: 'x', reason: '', from: '', to: '', epoch: 1, transactions: 1, time: '' };
+    for (const listener of this.#listeners)
+      listener.write(`${JSON.stringify({ type: 'lost', db: 'app.db', data })}\n`);
+  }
+
   #line(type: string): string {
     const hostname = this.isPrimary ? undefined : this.primary;
     return `${JSON.stringify({ type, data: { isPrimary: this.isPrimary, hostname } })}\n`;
@@ -119,13 +128,14 @@ export class StandInNode {
     if (call.url === '/status') {
       this.#statuses.emit('asked');
       const primary = this.primary === undefined ? null : { node: this.primary, url: 'http://there' };
-      const { canWrite } = this;
+      const { canWrite, epoch, chainEpoch } = this;
       if (canWrite === undefined) return;
       const replicas = [{ candidate: true, connected: this.hasCandidate }];
       const databases = Object.fromEntries(
         [...this.#txids].map(([name, txid]) => [name, { lagMs: 0, txid: hexOf(txid) }]),
       );
-      answer.end(JSON.stringify({ role, canWrite, epoch: this.epoch, primary, replicas, databases }));
+      const told = { role, canWrite, epoch, chainEpoch, primary, replicas, databases };
+      answer.end(JSON.stringify(told));
       return;
     }
     if (call.url !== '/wait') {
@@ -141,7 +151,7 @@ export class StandInNode {
       }
       const known = [...this.#txids.keys(), ...this.unseen];
       const positions = Object.fromEntries(known.map((name) => [name, `0000000000000005/${checksum}`]));
-      answer.end(JSON.stringify({ positions, role }));
+      answer.end(JSON.stringify({ positions, role, chainEpoch: this.chainEpoch }));
       return;
     }
     if (wait.durability === undefined || this.isDurable) {

@@ -9,7 +9,7 @@ export function knownNodes(
 ): PeerInfo[] {
   const known: PeerInfo[] = (replication?.replicas() ?? []).filter(({ connected }) => connected);
   const primary = replication?.primary();
-  if (primary) known.push({ ...primary, region: '' });
+  if (primary) known.push(primary);
   const holder = leadership?.report().holder;
   if (holder) known.push(holder);
   return known.map(({ node, region, url }) => ({ node, region, url }));

@@ -15,12 +15,12 @@ export type NodeBusParts = {
 
 /** The bus of a node, with what it has to know of that. */
 export function createNodeBus({ config, log, roles, leadership }: NodeBusParts): Bus {
-  const { name, region, advertise, secret } = config.node;
+  const { name, region, advertise, secret, candidate } = config.node;
   const newDatabases = new NewDatabases(config.database.dir);
   const replication = () => roles()?.replication;
   return new Bus({
     app: config.app,
-    self: { node: name, region, url: advertise },
+    self: { node: name, region, url: advertise, candidate },
     secret,
     replication,
     mayWrite: () => roles()?.mayWrite === true,

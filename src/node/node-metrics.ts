@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { listLost } from '../database/lost-entries.ts';
 import type { DoorFigures } from '../door/door-figures.ts';
+import { addBusMetrics } from './bus-metrics.ts';
 import type { DatabaseStatus, Replication } from './replication.ts';
 
 type DatabaseGauge = {
@@ -92,6 +93,7 @@ export type MetricsParts = {
   readonly door:
     | { readonly figures: DoorFigures; readonly connectionCount: number; readonly appConnectionCount: number }
     | undefined;
+  readonly bus: Parameters<typeof addBusMetrics>[1];
   /** Where `.skein/lost` is. */
   readonly hiddenDirectory: string;
   readonly labels: { readonly app: string; readonly node: string; readonly region: string };
@@ -101,7 +103,7 @@ export type MetricsParts = {
 export class NodeMetrics {
   readonly registry = new Registry();
 
-  constructor({ replication, leadership, door, hiddenDirectory, labels }: MetricsParts) {
+  constructor({ replication, leadership, door, bus, hiddenDirectory, labels }: MetricsParts) {
     const registers = [this.registry];
     this.registry.setDefaultLabels(labels);
     new Gauge({
@@ -188,6 +190,7 @@ export class NodeMetrics {
         this.set(process.memoryUsage.rss());
       },
     });
+    addBusMetrics(this.registry, bus);
     if (door) this.#addDoor(door);
   }
 

@@ -316,7 +316,8 @@ export class Node {
     const replication = () => this.#require(this.#replication);
     const directory = () => this.#require(this.#directory);
     let metrics: NodeMetrics | undefined;
-    const wait = new WaitRoute(replication, new NewDatabases(this.#config.database.dir));
+    const newDatabases = new NewDatabases(this.#config.database.dir);
+    const wait = new WaitRoute(replication, newDatabases, () => this.#waysIn.lead.chainEpoch);
     const exporting = new ExportRoute(replication, () => `${directory().hidden}/tmp`);
     const importing = new ImportRoute(replication, directory);
     return new Map<string, ApiRoute>([
@@ -329,11 +330,7 @@ export class Node {
             statusOf(
               this.#config,
               replication(),
-              {
-                canWrite: this.#waysIn.canWrite,
-                epoch: this.#leadership?.epoch ?? 0,
-                hasHandedOver: this.#hasHandedOver,
-              },
+              { ...this.#waysIn.lead, hasHandedOver: this.#hasHandedOver },
               this.#supervisor.status(),
               this.#waysIn.bus.peers(),
             ),
@@ -377,6 +374,7 @@ export class Node {
       replication: () => this.#require(this.#replication),
       leadership: () => this.#require(this.#leadership).report(),
       door: this.#waysIn.door,
+      bus: this.#waysIn.bus,
       hiddenDirectory: this.#require(this.#directory).hidden,
       labels: { app, node: node.name, region: node.region },
     });

@@ -19,7 +19,7 @@ import type { PrimaryInfo } from '../stream/primary-link.ts';
 import { StreamClient } from '../stream/stream-client.ts';
 import { ClockSkew } from './clock-skew.ts';
 import { databaseNotFound } from './database-not-found.ts';
-import type { DatabaseStatus, Replication, ReplicationHandlers } from './replication.ts';
+import type { DatabaseStatus, PrimaryNode, Replication, ReplicationHandlers } from './replication.ts';
 
 const tickMs = 1_000;
 /** In step again within this, counted from the last heartbeat, is no lag. */
@@ -133,8 +133,9 @@ export class ReplicaReplication implements Replication {
     return resting;
   }
 
-  primary(): { node: string; url: string } | undefined {
-    return this.#primary && { node: this.#primary.node, url: this.#primary.url };
+  primary(): PrimaryNode | undefined {
+    const primary = this.#primary;
+    return primary && { node: primary.node, region: primary.region, url: primary.url };
   }
 
   databases(): DatabaseStatus[] {

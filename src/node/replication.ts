@@ -17,6 +17,9 @@ export type DatabaseStatus = {
   readonly recyclePauseMs: number | undefined;
 };
 
+/** Who leads, as its replicas know it. */
+export type PrimaryNode = { readonly node: string; readonly region: string; readonly url: string };
+
 /** What the rest of the node sees of its databases, whichever role it has. One file for each role. */
 export type Replication = {
   readonly role: 'primary' | 'replica';
@@ -29,7 +32,7 @@ export type Replication = {
   /** Of a lead that is over: whether it is certain that nobody has written here since these positions. See `LeadEnd`. */
   hasStayedAt(positions: ReadonlyMap<string, Position>): boolean;
   /** The primary, as far as this node is connected to it. */
-  primary(): { readonly node: string; readonly url: string } | undefined;
+  primary(): PrimaryNode | undefined;
   databases(): DatabaseStatus[];
   /** By database. */
   positions(): ReadonlyMap<string, Position>;

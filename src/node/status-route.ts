@@ -1,13 +1,18 @@
 import type { Config } from '../config/config.ts';
 import { formatChecksum, formatPosition, formatTxid } from '../ltx/position.ts';
 import type { ProcessStatus } from '../supervisor/supervisor.ts';
-import type { Replication } from './replication.ts';
+import type { PrimaryNode, Replication } from './replication.ts';
 
 /** What GET /status answers. */
 export function statusOf(
   config: Config,
   replication: Replication,
-  lead: { readonly canWrite: boolean; readonly epoch: number; readonly hasHandedOver: boolean },
+  lead: {
+    readonly canWrite: boolean;
+    readonly epoch: number;
+    readonly chainEpoch: number;
+    readonly hasHandedOver: boolean;
+  },
   processes: readonly ProcessStatus[],
   peers: readonly object[],
 ): object {
@@ -31,17 +36,21 @@ export function statusOf(
     pid: process.pid,
     app: config.app,
     region: config.node.region,
+    url: config.node.advertise,
+    candidate: config.node.candidate,
     role: replication.role,
     primary: primaryOf(config, replication),
     canWrite: lead.canWrite,
     epoch: lead.epoch,
+    chainEpoch: lead.chainEpoch,
     handedOver: lead.hasHandedOver,
     databases: Object.fromEntries(databases),
     /** Files that are not replicated, and why. */
     refused: Object.fromEntries([...problems].filter(([name]) => !known.has(name))),
-    replicas: replication.replicas().map(({ node, region, candidate, connected, acknowledged }) => ({
+    replicas: replication.replicas().map(({ node, region, url, candidate, connected, acknowledged }) => ({
       node,
       region,
+      url,
       candidate,
       connected,
       acknowledged: Object.fromEntries(
@@ -54,8 +63,8 @@ export function statusOf(
   };
 }
 
-function primaryOf(config: Config, replication: Replication): { node: string; url: string } | null {
-  if (replication.role === 'primary') return { node: config.node.name, url: config.node.advertise };
+function primaryOf({ node }: Config, replication: Replication): PrimaryNode | null {
+  if (replication.role === 'primary') return { node: node.name, region: node.region, url: node.advertise };
   return replication.primary() ?? null;
 }
 

@@ -88,9 +88,12 @@ async function freePort(): Promise<number> {
 
 async function start(t: TestContext) {
   const replication = new TestReplication();
-  const route = new WaitRoute(() => replication as unknown as Replication, {
-    look: async () => replication.look(),
-  });
+  const newDatabases = { look: async () => replication.look() };
+  const route = new WaitRoute(
+    () => replication as unknown as Replication,
+    newDatabases,
+    () => 3,
+  );
   const port = await freePort();
   const server = new ApiServer({
     listen: { host: '127.0.0.1', port },
@@ -122,7 +125,7 @@ test('a position that is reached is answered at once, with those who hold it', a
   ];
   assert.deepEqual(await wait({ database: 'a.db' }), {
     status: 200,
-    body: { position: formatPosition(at(5)), nodes: ['two'], role: 'primary' },
+    body: { position: formatPosition(at(5)), nodes: ['two'], role: 'primary', chainEpoch: 3 },
   });
   assert.equal((await wait({ database: 'a.db', position: formatPosition(at(3)) })).status, 200);
   assert.equal((await wait({ database: 'a.db', durability: 'replica' })).status, 200);
@@ -199,6 +202,7 @@ test('without a database all are waited for, also one that the app has just made
     positions: { 'a.db': formatPosition(at(5)) },
     nodes: ['two'],
     role: 'primary',
+    chainEpoch: 3,
   });
   replication.second = at(1);
   const answer = wait({ durability: 'replica' });

@@ -32,11 +32,17 @@ type Wanted = { readonly database: string; readonly position: Position };
 export class WaitRoute {
   readonly #replication: () => Replication;
   readonly #newDatabases: Pick<NewDatabases, 'look'>;
+  readonly #chainEpoch: () => number;
   #waiters = 0;
 
-  constructor(replication: () => Replication, newDatabases: Pick<NewDatabases, 'look'>) {
+  constructor(
+    replication: () => Replication,
+    newDatabases: Pick<NewDatabases, 'look'>,
+    chainEpoch: () => number,
+  ) {
     this.#replication = replication;
     this.#newDatabases = newDatabases;
+    this.#chainEpoch = chainEpoch;
   }
 
   async answer({ request, response }: ApiRequest): Promise<void> {
@@ -65,7 +71,10 @@ export class WaitRoute {
         gone.signal,
       );
       const nodes = replication.holders(database, position).map(({ node }) => node);
-      sendJson(response, 200, { position: formatPosition(position), nodes, role: replication.role });
+      const { role } = replication;
+      // Read after the position, which is of this chain or of an earlier one then.
+      const chainEpoch = this.#chainEpoch();
+      sendJson(response, 200, { position: formatPosition(position), nodes, role, chainEpoch });
     } finally {
       this.#waiters -= 1;
     }
@@ -94,6 +103,7 @@ export class WaitRoute {
       positions: Object.fromEntries(all.map((one) => [one.database, formatPosition(one.position)])),
       nodes: first.filter((node) => others.every((nodes) => nodes.includes(node))),
       role: replication.role,
+      chainEpoch: this.#chainEpoch(),
     };
   }
 }

@@ -71,6 +71,13 @@ export class WaysIn {
     return this.#parts.roles()?.mayWrite === true;
   }
 
+  /** What this node knows of who leads, and of whose chain its databases are. */
+  get lead(): { readonly canWrite: boolean; readonly epoch: number; readonly chainEpoch: number } {
+    const leadership = this.#parts.leadership();
+    const { epoch = 0, chainEpoch = 0 } = leadership ?? {};
+    return { canWrite: this.canWrite, epoch, chainEpoch };
+  }
+
   get #replication(): PrimaryReplication | ReplicaReplication | undefined {
     return this.#parts.roles()?.replication;
   }
@@ -87,7 +94,7 @@ export class WaysIn {
       secret: node.secret,
       appToken,
       replication: () => this.#replication,
-      chainEpoch: () => this.#parts.leadership()?.chainEpoch ?? 0,
+      chainEpoch: () => this.lead.chainEpoch,
       lookForNew: (replication) => newDatabases.look(replication),
       canWrite: () => this.canWrite,
       primary: () => this.#primaryWatch.current(),

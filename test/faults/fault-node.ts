@@ -37,7 +37,8 @@ export type DoorAnswer<Body> = {
 /** A node as its clients see it: its API, its app, and the door in front of that. Every call answers undefined when nothing comes back in time. */
 export class FaultNode {
   readonly node: TestNode;
-  readonly #appUrl: string;
+  /** Of its app, past the door. */
+  readonly appUrl: string;
   readonly #doorUrl: string;
   /** Whether it is frozen at the moment, or down on purpose. */
   isAway = false;
@@ -46,7 +47,7 @@ export class FaultNode {
 
   constructor(node: TestNode, appPort: number, doorPort: number) {
     this.node = node;
-    this.#appUrl = `http://127.0.0.1:${appPort}`;
+    this.appUrl = `http://127.0.0.1:${appPort}`;
     this.#doorUrl = `http://127.0.0.1:${doorPort}`;
   }
 
@@ -67,12 +68,12 @@ export class FaultNode {
   async write(value: string): Promise<Written | undefined> {
     const { holdMs } = this;
     this.holdMs = 0;
-    const answer = await ask(`${this.#appUrl}/write`, { value, holdMs }, requestMs + holdMs);
+    const answer = await ask(`${this.appUrl}/write`, { value, holdMs }, requestMs + holdMs);
     return answer?.status === 200 ? (answer.body as Written) : undefined;
   }
 
   async read(id: number): Promise<ReadAnswer | undefined> {
-    const answer = await ask(`${this.#appUrl}/read?id=${id}`);
+    const answer = await ask(`${this.appUrl}/read?id=${id}`);
     return answer?.status === 200 ? (answer.body as ReadAnswer) : undefined;
   }
 

@@ -21,6 +21,8 @@ export type WorldOptions = {
   readonly lease: LeaseKind;
   readonly count: number;
   readonly environment?: Readonly<Record<string, string>>;
+  /** What runs an app that has Skein's library in place of a door, on `PORT`. */
+  readonly library?: string;
 };
 
 /** Candidates as real processes, with an app in each, behind links that can be cut; removed with the test. */
@@ -46,7 +48,7 @@ export class World {
     this.disk = disk;
   }
 
-  static async open(t: TestContext, { lease, count, environment }: WorldOptions): Promise<World> {
+  static async open(t: TestContext, { lease, count, environment, library }: WorldOptions): Promise<World> {
     const cannotMount = canMount();
     if (cannotMount !== false) t.diagnostic(`no disk fills up here: ${cannotMount}`);
     const disk = cannotMount === false ? new SmallDisk(t, diskBytes) : undefined;
@@ -62,7 +64,9 @@ export class World {
       return nodes.find(({ node }) => node.pid === pid && pid !== undefined)?.name ?? '';
     };
     for (const [index, name] of own.entries()) {
-      const [port = 0, appPort = 0, doorPort = 0] = ports.slice(3 * index);
+      const [port = 0, appPort = 0, ownDoorPort = 0] = ports.slice(3 * index);
+      const doorPort = library === undefined ? ownDoorPort : appPort;
+      const command = library ?? `exec python3 ${app} ${appPort} ${join(directory, arrivals)}`;
       const link = await Link.open(port, sourceOf);
       links.set(name, link);
       const node = new TestNode({
@@ -71,11 +75,11 @@ export class World {
         ...(disk && index === count - 1 ? { databases: join(disk.path, 'data') } : {}),
         port,
         primary: undefined,
-        toml: `[processes]\napp = "exec python3 ${app} ${appPort} ${join(directory, arrivals)}"\n`,
+        toml: `[processes]\napp = ${JSON.stringify(command)}\n`,
         environment: {
           SKEIN_NODE_ADVERTISE: `http://127.0.0.1:${link.port}`,
           SKEIN_LEASE_TTL: '2s',
-          SKEIN_HTTP_LISTEN: String(doorPort),
+          ...(library === undefined ? { SKEIN_HTTP_LISTEN: String(doorPort) } : {}),
           SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(appPort),
           SKEIN_LOG_BYTES_MAX: '16MiB',
           SKEIN_TEST_RECYCLE_FRAMES: '500',
