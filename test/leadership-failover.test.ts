@@ -270,6 +270,25 @@ test('a primary that was paused past its lease lets nothing through and follows'
   assert.ok(!others.some(keepsSomething));
 });
 
+test('a node that loses the lead while its release command runs kills that, and goes on', {
+  skip,
+}, async (t) => {
+  const release = 'echo begun; mkdir "$SKEIN_DIR/../once" && exec sleep 60; exit 0';
+  const toml = `[deploy]\nrelease_command = '${release}'\n[processes]\nweb = "exec sleep 60"\n`;
+  const candidates = await TestCandidates.start(t, { toml });
+  const leader = await candidates.leader();
+  await leader.line(/release.*begun/);
+  const seen = leader.lines.length;
+  const pid = leader.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  for (const node of candidates.others(leader)) await node.line(/nobody leads that this node can follow/);
+  process.kill(pid, 'SIGCONT');
+  await leader.line(/could not lead.*lost the lead/, seen);
+  await leader.line(/release.*begun/, seen);
+  for (const node of candidates.nodes) await node.line(/process started/);
+  assert.equal(await candidates.settled(), leader);
+});
+
 test('an empty node that is started first after all were stopped does not lead', { skip }, async (t) => {
   const { candidates, leader, third, connection } = await threeNodes(t);
   await connection.run(insert('acknowledged'));

@@ -11,15 +11,13 @@ import type { LineageFile } from '../lease/lineage-file.ts';
 import type { Term } from '../lease/term.ts';
 import { formatPosition, type Position } from '../ltx/position.ts';
 import type { SupervisorRole } from '../supervisor/supervisor.ts';
+import { fenceByForce, fenceTimeoutMs } from './fence-by-force.ts';
 import { handTo, shipTimeoutMs, targetOf } from './handoff.ts';
 import { PrimaryReplication } from './primary-replication.ts';
 import { ReplicaReplication, type ReplicaReplicationHandlers } from './replica-replication.ts';
 
-/** How long a writer has to let go before its process is killed. */
-const fenceTimeoutMs = 200;
-/** The same where a node starts, and nobody waits for the lease to end. */
+/** How long a writer has to let go where a node starts, and nobody waits for the lease to end. */
 const patientFenceTimeoutMs = 10_000;
-const fenceRetryMs = 1_000;
 const never = new AbortController().signal;
 /** How long the app has to answer what it was asked before a handoff; a transaction may still wait for the next primary. */
 const writesSettleMs = 1_000;
@@ -155,7 +153,9 @@ export class Roles implements LeadershipHandlers {
     try {
       await this.#lead(term);
     } catch (error) {
-      this.#parts.handlers.refused(error instanceof Error ? error : new Error(messageOf(error)));
+      // Another may lead by now, and this node follows; it is nothing to end with.
+      if (!(error instanceof SkeinError && error.code === 'LEASE_LOST'))
+        this.#parts.handlers.refused(error instanceof Error ? error : new Error(messageOf(error)));
       throw error;
     }
   }
@@ -216,27 +216,16 @@ export class Roles implements LeadershipHandlers {
   async fence(signal: AbortSignal): Promise<void> {
     this.#fences.add('term');
     const primary = this.#replication;
-    if (primary?.role === 'primary') await this.#fenceBy(primary, signal);
+    if (primary?.role === 'primary') await this.#fenceByForce(primary, signal);
   }
 
-  async #fenceBy(primary: PrimaryReplication, signal: AbortSignal): Promise<void> {
-    const either = AbortSignal.any([signal, this.#stopping.signal]);
-    this.#parts.kill('primary');
-    let held = await primary.fence(fenceTimeoutMs, either);
-    if (either.aborted) return;
-    if (held.length > 0) {
-      this.#parts.context.warn('a writer does not let go before the lease ends: the app is killed', {
-        databases: held.join(', '),
-      });
-      this.#parts.kill('all');
-    }
-    while (held.length > 0 && !either.aborted) {
-      held = await primary.fence(fenceRetryMs, either);
-      if (held.length > 0)
-        this.#parts.context.warn('a program that is not the app writes on although this node does not lead', {
-          databases: held.join(', '),
-        });
-    }
+  #fenceByForce(primary: PrimaryReplication, signal: AbortSignal): Promise<void> {
+    const { kill, context } = this.#parts;
+    return fenceByForce(
+      primary,
+      { kill, warn: context.warn },
+      AbortSignal.any([signal, this.#stopping.signal]),
+    );
   }
 
   async unfence(): Promise<void> {
@@ -261,7 +250,7 @@ export class Roles implements LeadershipHandlers {
     this.#isLeading = false;
     if (primary?.role === 'primary') {
       this.#fences.add('change');
-      await this.#fenceBy(primary, this.#stopping.signal);
+      await this.#fenceByForce(primary, never);
       if (this.#stopping.signal.aborted) return;
       this.#becomeReplica(await primary.rest());
       try {

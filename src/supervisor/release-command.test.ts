@@ -50,7 +50,12 @@ test('an abort, a stop and killNow end the release command', async () => {
     const controller = new AbortController();
     const command = 'echo "up $$"; while :; do sleep 1; done';
     const released = watched.supervisor.runRelease(command, 60_000, controller.signal);
-    const interrupted = assert.rejects(released, { code: 'RELEASE_COMMAND_FAILED', message: /interrupted/ });
+    const interrupted = assert.rejects(
+      released,
+      end === 'killNow'
+        ? { code: 'LEASE_LOST', message: /lost the lead/ }
+        : { code: 'RELEASE_COMMAND_FAILED', message: /interrupted/ },
+    );
     const pid = await watched.number('up');
     if (end === 'abort') controller.abort();
     if (end === 'stop') void watched.supervisor.stop();

@@ -13,13 +13,14 @@ export type ReleaseLimits = {
   readonly killTimeoutMs: number;
   /** Stops the command with the kill signal and its time-out. */
   readonly stop: AbortSignal;
-  /** Kills the command at once. */
+  /** Kills the command at once: the node does not lead any more. */
   readonly kill: AbortSignal;
 };
 
 /**
  * Runs the release command, or another that has to be done first, to its end. Rejects with RELEASE_COMMAND_FAILED, with how it ended and its last lines of
- * output; the command itself is not named, since variables in it are already replaced by what may be secret.
+ * output; the command itself is not named, since variables in it are already replaced by what may be secret. Rejects with LEASE_LOST
+ * when it was killed because the node lost the lead.
  */
 export async function runReleaseCommand(options: RunOptions, limits: ReleaseLimits): Promise<void> {
   const lastLines: string[] = [];
@@ -54,7 +55,11 @@ export async function runReleaseCommand(options: RunOptions, limits: ReleaseLimi
       throw failed(limits.title, `failed with ${describeExit(exit)}`, lastLines);
     }
   }
-  throw failed(limits.title, 'was interrupted, because the node stops', lastLines);
+  if (limits.stop.aborted) throw failed(limits.title, 'was interrupted, because the node stops', lastLines);
+  throw new SkeinError(
+    'LEASE_LOST',
+    `${limits.title} was killed, since this node had lost the lead by then. It runs again where a node begins to lead.`,
+  );
 }
 
 function failed(title: string, how: string, lastLines: readonly string[]): SkeinError {
