@@ -53,9 +53,15 @@ function drained(stream: NodeJS.WriteStream): Promise<void> {
 
 // A state that nobody thought of must not go on: the node's processes end with it, and its log repairs the rest.
 process.on('uncaughtException', (error) => process.exit(report(error)));
-// `skein events | head` ends when its reader does.
-process.stdout.on('error', (error) => process.exit(systemCodeOf(error) === 'EPIPE' ? 0 : report(error)));
+let exitCode = 0;
+// `skein events | head` ends when its reader does. A node has ended its output by itself before the last look at it below.
+process.stdout.on('error', (error) =>
+  process.exit(systemCodeOf(error) === 'EPIPE' ? exitCode : report(error)),
+);
 
-const exitCode = await main(process.argv.slice(2)).catch(report);
+// What went wrong cannot be said to a reader that is gone; the exit code still tells.
+process.stderr.on('error', () => undefined);
+
+exitCode = await main(process.argv.slice(2)).catch(report);
 await Promise.all([drained(process.stdout), drained(process.stderr)]);
 process.exit(exitCode);
