@@ -34,7 +34,7 @@ test("a replica's node killed at random moments comes back in step, under its re
     new LedgerWriter(t, 'node', cluster.primary.path('app.db'), 'node', 1),
   ];
   const reader = new LedgerReader(t, 'python', cluster.replica.path('app.db'));
-  for (let round = 0; round < 8; round += 1) {
+  for (let round = 0; round < 5; round += 1) {
     await Promise.all(writers.map((writer) => writer.commits(20)));
     await delay(random.between(0, 500));
     await cluster.replica.kill();

@@ -5,7 +5,7 @@ import { json } from 'node:stream/consumers';
 import * as skein from 'skein/client';
 
 /** Says and stores what `test/faults/fault-app.py` does, with the library in place of a door; `/own` writes past it. */
-const middleware = skein.express({ readWaitMs: 1_000, passthrough: ['/own'] });
+const middleware = skein.express({ readWaitMs: 1_000, primaryWaitMs: 3_000, passthrough: ['/own'] });
 let opened;
 
 function database() {

@@ -5,7 +5,7 @@ import { leaseKinds, seedFor } from './plan.ts';
 import { runFaults } from './run-faults.ts';
 
 /** Of all leases together, in the default suite. */
-const minutesDefault = 3;
+const minutesDefault = 2;
 const tools: Readonly<Record<LeaseKind, readonly TestToolName[]>> = {
   file: [],
   etcd: ['etcd-server'],
