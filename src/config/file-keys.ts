@@ -2,6 +2,7 @@ import { SkeinError } from '../base/errors.ts';
 import { type ConfigFile, isTable, type Table } from './config-file.ts';
 import { expand } from './expand.ts';
 import { nearest } from './nearest.ts';
+import { nodeVariableNames } from './node-variables.ts';
 import { acceptedPaths, dottedOf, keyList, openSections, processFields } from './schema.ts';
 import { foundText, type Given } from './setting.ts';
 
@@ -99,7 +100,8 @@ class FileReader {
 
   #give(path: readonly string[], value: unknown, at: readonly (string | number)[], mayExpand: boolean): void {
     const place = this.#file.placeOf(at);
-    const expansion = typeof value === 'string' && mayExpand ? expand(value, this.#env) : undefined;
+    const given = path[0] === 'env' ? nodeVariableNames : undefined;
+    const expansion = typeof value === 'string' && mayExpand ? expand(value, this.#env, given) : undefined;
     if (expansion !== undefined && 'unset' in expansion) {
       const what = `${dottedOf(path)} uses $${expansion.unset}, which is not set`;
       const advice = `Set the variable ${expansion.unset}, or write $$ for a dollar sign.`;

@@ -138,6 +138,27 @@ bytes_max = "64MiB"
   });
 });
 
+test('[env] may say what the node tells the app, whatever the node has of that name itself', () => {
+  const { env, database, node } = load(
+    `app = "shop"
+[env]
+DATABASE_URL = "file:\${SKEIN_DIR}/app.db"
+PLACE = "$FLY_APP_NAME in $SKEIN_REGION at $PORT by $SKEIN_API"
+LITERAL = "$$PORT"
+[http_service]
+internal_port = 3000
+[node]
+region = "syd"
+`,
+    { PORT: '1', SKEIN_DIR: '/elsewhere' },
+  );
+  assert.deepEqual(env, {
+    DATABASE_URL: `file:${database.dir}/app.db`,
+    PLACE: `shop in syd at 3000 by http://127.0.0.1:${node.listen.port}`,
+    LITERAL: '$PORT',
+  });
+});
+
 test('a fly.toml is read as it is, and what has no meaning yet is listed', () => {
   writeFileSync(
     join(cwd, 'fly.toml'),

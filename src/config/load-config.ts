@@ -11,6 +11,7 @@ import { readLease } from './lease-settings.ts';
 import { formatListenAddress, isLoopback, isWildcard, type ListenAddress } from './listen-address.ts';
 import { isLiteFsName, type LiteFsFile, readLiteFsFile } from './litefs-file.ts';
 import { type LiteFsGivens, readLiteFsGivens } from './litefs-givens.ts';
+import { nodeVariables } from './node-variables.ts';
 import { readEnvSection, readProcessesSection } from './open-sections.ts';
 import { dottedOf, keys } from './schema.ts';
 import { type Given, readKey, waysToGive } from './setting.ts';
@@ -82,19 +83,22 @@ function assemble(givens: ReadonlyMap<string, Given>, around: Surroundings): Con
   const primaryRegion = readKey(keys.primaryRegion, givens);
   const app = readKey(keys.app, givens) ?? plainName(basename(around.cwd), 'app');
   const lease = readLease(givens, app, { file: around.path, cwd: around.cwd });
+  const internalPort = readKey(keys.internalPort, givens) ?? 8080;
+  const database = { dir: databaseDir(givens, around) };
+  const node = assembleNode(givens, around.env, primaryRegion, lease);
   return {
     app,
     primaryRegion,
-    env: readEnvSection(givens),
+    env: readEnvSection(givens, nodeVariables({ app, internalPort, database, node })),
     processes: readProcesses(givens, around.litefs?.command),
     releaseCommand: readKey(keys.releaseCommand, givens),
     releaseCommandTimeoutMs: readKey(keys.releaseCommandTimeout, givens) ?? 300_000,
-    internalPort: readKey(keys.internalPort, givens) ?? 8080,
+    internalPort,
     http: readHttp(givens, lease.ttlMs),
     killSignal: readKey(keys.killSignal, givens) ?? 'SIGINT',
     killTimeoutMs: readKey(keys.killTimeout, givens) ?? 5000,
-    database: { dir: databaseDir(givens, around) },
-    node: assembleNode(givens, around.env, primaryRegion, lease),
+    database,
+    node,
     lease,
     nodeJs: { register: readKey(keys.nodeJsRegister, givens) ?? false },
     log: {

@@ -1,12 +1,16 @@
 import { SkeinError } from '../base/errors.ts';
 import type { ProcessConfig } from './config.ts';
+import { fillPlaceholders } from './node-variables.ts';
 import { dottedOf } from './schema.ts';
 import { foundText, type Given, nameOf } from './setting.ts';
 
 type Givens = ReadonlyMap<string, Given>;
 
-/** The environment of [env]. Numbers and booleans become texts. Throws CONFIG_INVALID. */
-export function readEnvSection(givens: Givens): Readonly<Record<string, string>> {
+/** The environment of [env], with what the node tells by `told`. Numbers and booleans become texts. Throws CONFIG_INVALID. */
+export function readEnvSection(
+  givens: Givens,
+  told: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   const entries: [string, string][] = [];
   for (const given of givens.values()) {
     const [section, name = ''] = given.path;
@@ -20,13 +24,13 @@ export function readEnvSection(givens: Givens): Readonly<Record<string, string>>
         'another name',
       );
     }
-    entries.push([name, envText(given)]);
+    entries.push([name, envText(given, told)]);
   }
   return Object.freeze(Object.fromEntries(entries));
 }
 
-function envText(given: Given): string {
-  const { value } = given;
+function envText(given: Given, told: Readonly<Record<string, string>>): string {
+  const value = typeof given.value === 'string' ? fillPlaceholders(given.value, told) : given.value;
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value !== 'string')
     throw invalid(given, `is ${foundText(value)}`, 'a text, a number, true or false');

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { isWildcard } from '../config/listen-address.ts';
+import { nodeVariables } from '../config/node-variables.ts';
 
 /** The node's own settings do not go to the app: its secret least of all. */
 const ownSettings = /^SKEIN_(?!TEST_)/;
@@ -23,20 +23,11 @@ export function appEnvironment(
     if (value !== undefined && !ownSettings.test(key)) environment[key] = value;
   }
   if (ownCompileCache.test(environment.NODE_COMPILE_CACHE ?? '')) delete environment.NODE_COMPILE_CACHE;
-  const { node, database } = config;
-  const host = isWildcard(node.listen.host) ? '127.0.0.1' : node.listen.host;
   return {
     ...environment,
     ...config.env,
-    PORT: String(config.internalPort),
-    SKEIN_DIR: database.dir,
-    LITEFS_DIR: database.dir,
-    SKEIN_API: `http://${host.includes(':') ? `[${host}]` : host}:${node.listen.port}`,
+    ...nodeVariables(config),
     SKEIN_TOKEN: token,
-    SKEIN_REGION: node.region,
-    FLY_REGION: node.region,
-    FLY_APP_NAME: config.app,
-    FLY_MACHINE_ID: node.name,
     ...(config.primaryRegion === undefined ? {} : { PRIMARY_REGION: config.primaryRegion }),
     ...(config.nodeJs.register
       ? { NODE_OPTIONS: withRegister(config.env.NODE_OPTIONS ?? environment.NODE_OPTIONS) }
