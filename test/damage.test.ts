@@ -80,6 +80,8 @@ for (const [damage, harm] of [
       const { cluster, writer } = await withHistory(t);
       const node = cluster[whose];
       for (let round = 0; round < 4; round += 1) {
+        // A replica that fetches the pages begins its log anew, and may still be at it.
+        await waitFor('something in its log', () => segments(node).length > 0);
         // In turn after an orderly stop and after a crash, which leaves more for the log to do.
         if (round % 2 === 0) await node.stop();
         else await node.kill();
