@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { BareDoor } from './support/bare-door.ts';
-import { LoneDoor } from './support/lone-door.ts';
+import { LoneDoor, MovedReplication } from './support/lone-door.ts';
 import type { RawPeer } from './support/raw-peer.ts';
 import { waitFor } from './support/wait-for.ts';
 
@@ -132,3 +132,54 @@ test('an app that cannot be reached lets nobody wait for ever', async (t) => {
   assert.match(await client.take('\r\n\r\n'), /^HTTP\/1\.1 502 /);
   assert.equal(door.pool.isFull, false);
 });
+
+test('a write that waits for a connection counts from when it gets one, whatever lead that is of', async (t) => {
+  const lone = await LoneDoor.start(t, { appConnectionsMax: 1 });
+  lone.replication.committed.set('app.db', 42);
+  const first = await lone.client();
+  first.send(get);
+  const peer = await lone.app.peer();
+  await peer.take('\r\n\r\n');
+  const client = await lone.client();
+  client.send(post);
+  await waitFor('the write to wait', () => lone.door.figures.local === 2);
+  assert.equal(await settlesAtOnce(lone.door.writesSettled(10_000)), true, 'a handoff does not wait for it');
+  // There and back.
+  lone.replication.isOver = true;
+  lone.replication.hasHandedOver = true;
+  lone.replication = new MovedReplication();
+  lone.replication.committed.set('app.db', 42);
+  lone.replication.isHeld = () => false;
+  await answered(first, peer);
+  await peer.take('hi');
+  lone.replication.committed.set('app.db', 43);
+  peer.send(ok);
+  const head = await client.take('\r\n\r\n');
+  assert.match(head, /\r\nskein-durability: local\r\nskein-position: app%2Edb:000000000000002b\r\n/);
+});
+
+test('an app that cannot be reached is said in its own time, however long a primary is waited for', async (t) => {
+  const lone = await LoneDoor.start(t, { primaryWaitMs: 60_000 });
+  lone.app.stop();
+  const client = await lone.client();
+  client.send(get);
+  assert.match(await client.take('\r\n\r\n'), /^HTTP\/1\.1 502 /);
+});
+
+test('a write that is held at a node that stops is told so', async (t) => {
+  const lone = await LoneDoor.start(t, { primaryWaitMs: 60_000 });
+  lone.canWrite = false;
+  const client = await lone.client();
+  client.send(post);
+  await waitFor('the write to be held', () => lone.door.figures.held === 1);
+  await lone.door.drain();
+  lone.door.stop();
+  const head = await client.take('\r\n\r\n');
+  assert.match(head, /^HTTP\/1\.1 503 /);
+  assert.match(head, /\r\nRetry-After: 1\r\n/);
+});
+
+async function settlesAtOnce(promise: Promise<unknown>): Promise<boolean> {
+  const turn = new Promise((resolve) => setImmediate(resolve, 'turn'));
+  return (await Promise.race([promise.then(() => 'settled'), turn])) === 'settled';
+}

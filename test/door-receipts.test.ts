@@ -84,13 +84,15 @@ test('a write whose lead ended, but during which nobody has written, is answered
       before.isOver = true;
       before.endedAt = new Map([['app.db', at(ended)]]);
       before.committed.clear();
-      // What is applied from the next primary is nobody's here.
+      // What is applied from the next primary is not lost with this lead.
       door.replication = new MovedReplication();
       door.replication.role = 'replica';
       door.replication.committed.set('app.db', 44);
     });
     assert.match(head, new RegExp(`^HTTP/1.1 ${status} `));
     assert.equal(durabilityOf(head), status === 200 ? undefined : 'unknown');
+    // By a call, perhaps, its app has had the next primary write.
+    assert.equal(positionOf(head), status === 200 ? 'app%2Edb:000000000000002c' : undefined);
   }
 });
 

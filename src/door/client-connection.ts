@@ -179,6 +179,11 @@ export class ClientConnection implements ExchangeClient {
     if (this.isIdle && !this.isTunnel) this.#socket.destroy();
   }
 
+  /** The node ends. */
+  giveUp(): void {
+    this.#exchange?.giveUp();
+  }
+
   readonly #onData = (chunk: Buffer): void => {
     if (this.#isClosing) return;
     const body = this.#body;

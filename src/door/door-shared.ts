@@ -10,8 +10,10 @@ export type ConnectionLimits = {
   readonly idleMs: number;
   /** Without any byte of a body that is to come, or of a response that is to be taken. */
   readonly progressMs: number;
-  /** How long a request that was not sent is tried anew. */
+  /** How long a request that no other node took is tried anew. */
   readonly retryMs: number;
+  /** The same for an app that cannot be reached. */
+  readonly appRetryMs: number;
 };
 
 /** What all connections of a door have in common. */

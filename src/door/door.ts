@@ -98,6 +98,7 @@ export class Door implements DoorShared, ConnectionOwner {
     const untilMs = monotonicMs() + timeoutMs;
     while ([...this.#connections].some(({ isIdle }) => !isIdle) && monotonicMs() < untilMs)
       await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const connection of this.#connections) connection.giveUp();
   }
 
   /** Ends everything. */

@@ -8,7 +8,9 @@ import { chunkOf, writeParts } from './message-writer.ts';
 import { repeatable } from './repeatable.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ResponseFraming, ResponseHead } from './response-head.ts';
-import type { Answer, Forwarding, Review, Route, RoutedRequest } from './route.ts';
+import { RetryTime } from './retry-time.ts';
+import type { Answer, Forwarding, Review, Route, RoutedRequest, Sending } from './route.ts';
+import { stopping } from './stopping.ts';
 import type { ResponseSink, UpstreamConnection } from './upstream-connection.ts';
 
 /** How much of a body waits while it is not known where it goes. */
@@ -31,7 +33,9 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #isConnectionFresh = true;
   /** Of the connection that the request went on last. */
   #upstreamMark: string | undefined;
-  #settled: (() => void) | undefined;
+  /** Until the app is done with the request. */
+  #sending: Sending | undefined;
+  #review: Sending['review'];
   /** What of the request's body could not be sent so far. */
   #queue: Buffer[] = [];
   #queueBytes = 0;
@@ -43,7 +47,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
   /** Where the request goes, also when it has to be sent once more. A replay changes it. */
   #find: () => Route | Promise<Route>;
   #replays = 0;
-  #untilMs: number;
+  readonly #retryTime: RetryTime;
   #response: ResponseHead | undefined;
   #framing: ResponseFraming = 'none';
   /** What of the response's body came before its head could go out. */
@@ -59,7 +63,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#isRequestComplete = !head.hasBody;
     this.#find = () => client.shared.router.route(this);
     this.#kept = new KeptBody(client.shared.keptBodies);
-    this.#untilMs = client.shared.nowMs() + client.shared.limits.retryMs;
+    this.#retryTime = new RetryTime(client.shared);
   }
 
   get method(): string {
@@ -137,6 +141,13 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#connection?.abandon();
   }
 
+  /** The node ends: where nobody was given the request, the client is told. */
+  giveUp(): void {
+    if (this.#connection || this.#response) return;
+    // By the mark, another door would send it once more.
+    this.#answerWith(stopping(this.#attempts > 1 || this.#replays > 0 ? undefined : this.againMark));
+  }
+
   drained(): void {
     this.#client.resume();
   }
@@ -158,7 +169,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
     this.#isResponseComplete = isComplete;
     if (isComplete) this.#connection = undefined;
     this.#settle();
-    const review = this.#forwarding?.review?.(head, this.#upstreamMark);
+    const review = this.#review?.(head, this.#upstreamMark);
     if (!(review instanceof Promise)) {
       this.#reviewed(review);
       return;
@@ -232,7 +243,6 @@ export class Exchange implements ResponseSink, RoutedRequest {
 
   #send(forwarding: Forwarding): void {
     this.#forwarding = forwarding;
-    this.#settled = forwarding.sending?.();
     // Only one that was just in use, for what must not be sent twice.
     const idleMsMax = repeatable.has(this.method) ? Number.POSITIVE_INFINITY : unsafeIdleMsMax;
     const connection = forwarding.pool.take(idleMsMax);
@@ -245,16 +255,11 @@ export class Exchange implements ResponseSink, RoutedRequest {
       const connection = await forwarding.pool.open(this);
       if (!connection) this.#refuse(forwarding);
       else if (this.#isOver) forwarding.pool.release(connection);
-      else if (forwarding.isOutdated?.()) {
-        forwarding.pool.release(connection);
-        this.#settle();
-        this.#route();
-      } else this.#attach(connection, forwarding);
+      else this.#attach(connection, forwarding);
     } catch (error) {
       if (this.#isOver) return;
-      this.#settle();
       // Nothing was sent.
-      if (this.#client.shared.nowMs() < this.#untilMs) this.#again();
+      if (this.#retryTime.isLeft(forwarding)) this.#again();
       else if (forwarding.isToNode) this.#answer(503, `${messageOf(error)} Nothing was written.`);
       else this.#answer(502, `The app does not answer: ${messageOf(error)}.`);
     }
@@ -289,6 +294,14 @@ export class Exchange implements ResponseSink, RoutedRequest {
   }
 
   #attach(connection: UpstreamConnection, forwarding: Forwarding): void {
+    const sending = forwarding.send();
+    if (!sending) {
+      forwarding.pool.release(connection);
+      this.#route();
+      return;
+    }
+    this.#sending = sending;
+    this.#review = sending.review;
     this.#connection = connection;
     this.#isConnectionFresh = connection.uses === 0;
     this.#upstreamMark = connection.againMark;
@@ -311,7 +324,7 @@ export class Exchange implements ResponseSink, RoutedRequest {
   #reviewed(review: Review | undefined): void {
     if (review?.answer) this.#answerWith(review.answer);
     else if (review?.replay) this.#replay(review.replay, review.find);
-    else if (review?.again && this.#kept.isWhole && this.#client.shared.nowMs() < this.#untilMs) {
+    else if (review?.again && this.#kept.isWhole && this.#retryTime.isLeft({ isToNode: true })) {
       if (!this.#isResponseComplete) this.#connection?.abandon();
       this.#again();
     } else this.#sendHead(review ?? {});
@@ -366,14 +379,16 @@ export class Exchange implements ResponseSink, RoutedRequest {
   }
 
   #settle(): void {
-    const settled = this.#settled;
-    this.#settled = undefined;
-    settled?.();
+    const sending = this.#sending;
+    this.#sending = undefined;
+    sending?.settled?.();
   }
 
   #over(): void {
     this.#settle();
     this.#isOver = true;
+    // Whatever still waits for its sake.
+    this.#gone?.abort();
     this.#kept.drop();
     this.#queue = [];
   }

@@ -6,8 +6,8 @@ import type { DoorNode } from './door-node.ts';
 import { NodePools } from './node-pools.ts';
 import { Policy } from './policy.ts';
 
-/** How long a request that could not be sent is tried anew, at least: an app that restarts takes about as long. */
-const retryMs = 5_000;
+/** How long a request that could not be sent is tried anew: an app that restarts takes about as long. For a primary, at least. */
+const appRetryMs = 5_000;
 
 /** The door of one node: its connections, where its requests go, and what they come to. */
 export class NodeDoor {
@@ -41,7 +41,8 @@ export class NodeDoor {
         headMs: http.headTimeoutMs,
         idleMs: http.idleTimeoutMs,
         progressMs: http.progressTimeoutMs,
-        retryMs: Math.max(retryMs, http.primaryWaitMs),
+        retryMs: Math.max(appRetryMs, http.primaryWaitMs),
+        appRetryMs,
       },
       connectionsMax: http.connectionsMax,
       replayBytesMax: http.replayBodyMax,

@@ -21,6 +21,7 @@ import {
   type Session,
   setCookieLine,
 } from './session-position.ts';
+import { stopping } from './stopping.ts';
 import { WriteReceipts, wroteHeader } from './write-receipts.ts';
 import { WritesUnderWay } from './writes-under-way.ts';
 
@@ -63,7 +64,7 @@ export class Policy implements Router {
     const { head, isFromNode } = request;
     // The node gives up the lead in a moment; the other door finds who has it then.
     if (isFromNode && request.isDraining) return stopping(request.againMark);
-    if (this.#isPassedThrough(head.path)) return this.#toApp('', {});
+    if (this.#isPassedThrough(head.path)) return this.#toApp('');
     if (healthPaths.has(head.path)) return doorHealth(this.#node, this.#pools.app, this.#http.maxLagMs);
     const hop = isFromNode ? parseHop(head.fields.get(hopHeader)) : undefined;
     const hops = hop?.count ?? 0;
@@ -94,16 +95,18 @@ export class Policy implements Router {
   }
 
   #readHere(request: RoutedRequest, hops: number, lines: string, responseLines?: string): Forwarding {
-    const begun = this.#node.replication();
-    return this.#toApp(lines, {
-      review: (response) => {
-        const replay = this.#replayOf(request, response, hops);
-        if (replay) return replay;
-        const wrote = response.fields.get(wroteHeader);
-        if (wrote !== undefined)
-          return this.#receipts.reviewWrote(request, begun, wrote, this.#sessionOf(request));
-        return responseLines === undefined ? undefined : { lines: responseLines };
-      },
+    return this.#toApp(lines, () => {
+      const begun = this.#node.replication();
+      return {
+        review: (response) => {
+          const replay = this.#replayOf(request, response, hops);
+          if (replay) return replay;
+          const wrote = response.fields.get(wroteHeader);
+          if (wrote !== undefined)
+            return this.#receipts.reviewWrote(request, begun, wrote, this.#sessionOf(request));
+          return responseLines === undefined ? undefined : { lines: responseLines };
+        },
+      };
     });
   }
 
@@ -117,8 +120,10 @@ export class Policy implements Router {
 
   /** Undefined while nobody can take it. */
   #writeNow(request: RoutedRequest, hops: number, lines: string): Route | undefined {
-    if (this.#node.canWrite())
-      return { ...this.#writeHere(request, hops, lines), isOutdated: () => !this.#node.canWrite() };
+    if (this.#node.canWrite()) {
+      const here = this.#writeHere(request, hops, lines);
+      return { ...here, send: () => (this.#node.canWrite() ? here.send() : undefined) };
+    }
     const primary = this.#node.primary();
     if (!primary || primary.isHere) return undefined;
     if (hops >= hopsMax) return refusal(508, `The request was passed on ${hops} times. Try again.`);
@@ -131,7 +136,7 @@ export class Policy implements Router {
       pool: this.#pools.to(primary.url),
       lines: lines + hopLine({ count: hops + 1, intent: 'primary' }),
       isToNode: true,
-      review: reviewOfNode,
+      send: () => ({ review: reviewOfNode }),
     };
   }
 
@@ -151,23 +156,25 @@ export class Policy implements Router {
   }
 
   #writeHere(request: RoutedRequest, hops: number, lines: string): Forwarding {
-    const before = this.#receipts.before();
-    return this.#toApp(lines, {
-      sending: () => this.writes.begin(),
-      review: (response) =>
-        this.#replayOf(request, response, hops) ??
-        this.#receipts.review(request, before, this.#sessionOf(request)),
+    return this.#toApp(lines, () => {
+      const before = this.#receipts.before();
+      return {
+        settled: this.writes.begin(),
+        review: (response) =>
+          this.#replayOf(request, response, hops) ??
+          this.#receipts.review(request, before, this.#sessionOf(request)),
+      };
     });
   }
 
-  #toApp(lines: string, rest: Pick<Forwarding, 'sending' | 'review'>): Forwarding {
+  #toApp(lines: string, send: Forwarding['send'] = () => ({})): Forwarding {
     this.figures.local += 1;
     return {
       kind: 'forward',
       pool: this.#pools.app,
       lines: lines + this.#markLine,
       isToNode: false,
-      ...rest,
+      send,
     };
   }
 
@@ -233,18 +240,13 @@ export class Policy implements Router {
         pool: this.#pools.to(found.url),
         lines: source + hopLine({ count: hops + 1, intent: 'here' }),
         isToNode: true,
+        send: () => ({}),
       },
     };
   }
 }
 
 const nothingKnown: Session = { epoch: 0, position: new Map() };
-
-function stopping(againMark: string | undefined): Answer {
-  const mark = againMark === undefined ? '' : `${againHeader}: ${againMark}\r\n`;
-  const body = 'This node is stopping. Nothing was done.\n';
-  return { kind: 'answer', status: 503, lines: `${mark}Retry-After: 1\r\n`, body };
-}
 
 /** Only the other door can say so: an app may have done something. */
 function reviewOfNode({ status, fields }: ResponseHead, againMark: string | undefined): Review | undefined {

@@ -19,10 +19,17 @@ export type Forwarding = {
   readonly lines: string;
   /** To another node: a request that is safe to repeat may be routed anew when that is lost. */
   readonly isToNode: boolean;
-  /** Asked after a wait for a connection: whether the request does not belong there any more, and is to be routed anew. */
-  readonly isOutdated?: () => boolean;
-  /** Called each time that the request is sent; what it returns, when the app is done with it, or will never be. */
-  readonly sending?: () => () => void;
+  /**
+   * Called each time that the request is about to be sent, when there is a connection for it: much may have changed while it waited
+   * for one. Undefined when it does not belong there any more, and is to be routed anew.
+   */
+  readonly send: () => Sending | undefined;
+};
+
+/** A request that is sent. */
+export type Sending = {
+  /** The app is done with it, or will never be. */
+  readonly settled?: () => void;
   /** `againMark` is the connection's. What is to be changed in the response, perhaps after a wait; undefined for nothing. Rejects with a `SkeinError` at most. */
   readonly review?: (
     head: ResponseHead,

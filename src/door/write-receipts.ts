@@ -55,7 +55,11 @@ export class WriteReceipts {
     const replication = this.#leadOf(before.replication);
     if (!replication) return undefined;
     const written = await this.#writtenSince(replication, before.positions);
-    if (replication.isOver && this.#hasWrittenNothing(request, before)) return undefined;
+    if (replication.isOver && this.#hasWrittenNothing(request, before)) {
+      // What its app had the next primary write, by a call, is here by now.
+      const positions = this.#handedOn(before.positions);
+      return positions.size === 0 ? undefined : this.#told(request, known, positions, '');
+    }
     return this.#receipt(request, replication, written, known);
   }
 
@@ -100,18 +104,26 @@ export class WriteReceipts {
     const durability = await this.#settle(replication, written, request.signal);
     // What was written under a lead that has ended may be kept nowhere but in `lost`.
     if (replication.isOver && !replication.hasHandedOver) return { answer: unknown };
+    const positions = replication.isOver ? this.#handedOn(written.before) : written.positions;
+    if (positions.size === 0 && written.isWhole) return undefined;
+    return this.#told(request, known, positions, `skein-durability: ${durability}\r\n`);
+  }
+
+  #told(
+    request: RoutedRequest,
+    known: Session,
+    positions: ReadonlyMap<string, Position>,
+    lines: string,
+  ): Review {
     const { database } = this.#http;
     const epoch = Math.max(known.epoch, this.#node.chainEpoch());
     const position = new Map(known.position);
-    const positions = replication.isOver ? this.#handedOn(written) : written.positions;
-    if (positions.size === 0 && written.isWhole) return undefined;
     for (const [name, { txid }] of positions) {
       if (database !== undefined && name !== database) continue;
       // The newest last: they are kept when there are too many.
       position.delete(name);
       position.set(name, txid);
     }
-    const lines = `skein-durability: ${durability}\r\n`;
     if (position.size === 0) return { drops: positionFields, lines };
     const value = formatSession({ epoch, position }, database);
     return {
@@ -121,7 +133,7 @@ export class WriteReceipts {
   }
 
   /** After a handoff, this node follows on the same chain: what it has by now holds what was written. */
-  #handedOn({ before }: Written): ReadonlyMap<string, Position> {
+  #handedOn(before: ReadonlyMap<string, Position>): ReadonlyMap<string, Position> {
     const now = [...(this.#node.replication()?.positions() ?? [])];
     return new Map(now.filter(([name, { txid }]) => txid !== before.get(name)?.txid));
   }

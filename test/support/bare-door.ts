@@ -12,6 +12,7 @@ export const limits: ConnectionLimits = {
   headMs: 5_000,
   idleMs: 5_000,
   progressMs: 5_000,
+  appRetryMs: 300,
   retryMs: 300,
 };
 
@@ -46,7 +47,7 @@ export class BareDoor {
     });
     const door = new Door({
       listen: { host: '127.0.0.1', port },
-      router: { route: () => ({ kind: 'forward', pool, lines: '', isToNode: false }) },
+      router: { route: () => ({ kind: 'forward', pool, lines: '', isToNode: false, send: () => ({}) }) },
       connectionsMax: 100,
       replayBytesMax: options.replayBytesMax ?? 1_000,
       trust: options.trust ?? 'none',
