@@ -1,15 +1,11 @@
 import { reportReady, reportResult, taskInput } from './child-task.ts';
-import { LoadConnection } from './load-connection.ts';
+import { LoadConnection, type LoadRequest, loadRequest } from './load-connection.ts';
 import { type Summary, summarize } from './samples.ts';
 
-export type HttpLoadInput = {
+export type HttpLoadInput = LoadRequest & {
   port: number;
   /** Where a request is sent once more that was answered with `fly-replay`, as a proxy in front of all nodes does it. */
   replayPort?: number;
-  method: 'GET' | 'POST';
-  path: string;
-  /** More lines of the request's head. */
-  headers?: readonly string[];
   connections: number;
   warmUpMs: number;
   durationMs: number;
@@ -29,7 +25,7 @@ export type HttpLoadResult = {
  */
 if (import.meta.main) {
   const input = taskInput<HttpLoadInput>();
-  const request = requestOf(input);
+  const request = loadRequest(input);
   const samples: number[] = [];
   let requests = 0;
   let failed = 0;
@@ -75,18 +71,4 @@ if (import.meta.main) {
     };
     send();
   }
-}
-
-function requestOf({ method, path, headers = [] }: HttpLoadInput): Buffer {
-  const body = method === 'POST' ? 'a small body that is to be written' : '';
-  const head = [
-    `${method} ${path} HTTP/1.1`,
-    'Host: app.example',
-    'User-Agent: bench',
-    'Accept: application/json',
-    'Accept-Encoding: gzip',
-    ...headers,
-    ...(body === '' ? [] : [`Content-Length: ${body.length}`]),
-  ];
-  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`, 'latin1');
 }

@@ -1,5 +1,12 @@
 import { connect, type Socket } from 'node:net';
 
+export type LoadRequest = {
+  method: 'GET' | 'POST';
+  path: string;
+  /** More lines of the request's head. */
+  headers?: readonly string[];
+};
+
 const headEnd = Buffer.from('\r\n\r\n');
 
 /** A connection that stays open, with one request at a time. */
@@ -51,4 +58,19 @@ export class LoadConnection {
     this.#left -= bytes;
     if (this.#left <= 0) this.#answered(this.#head);
   }
+}
+
+/** Five fields and those given; a POST has a small body. */
+export function loadRequest({ method, path, headers = [] }: LoadRequest): Buffer {
+  const body = method === 'POST' ? 'a small body that is to be written' : '';
+  const head = [
+    `${method} ${path} HTTP/1.1`,
+    'Host: app.example',
+    'User-Agent: bench',
+    'Accept: application/json',
+    'Accept-Encoding: gzip',
+    ...headers,
+    ...(body === '' ? [] : [`Content-Length: ${body.length}`]),
+  ];
+  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`, 'latin1');
 }

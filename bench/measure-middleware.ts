@@ -1,20 +1,16 @@
 import { join } from 'node:path';
 import { ChildTask } from './child-task.ts';
-import type { HttpLoadInput, HttpLoadResult } from './http-load.ts';
 import { createItems, databaseName } from './items.ts';
-import { figureOf, type Measure, type MeasureContext } from './measure.ts';
+import type { Measure, MeasureContext } from './measure.ts';
 import type { AppInput, Framework } from './middleware-app.ts';
 import { BenchCluster, freePorts } from './nodes.ts';
-import { cpuMsOf } from './process-figures.ts';
+import type { PairedLoad, PairedLoadInput } from './paired-load.ts';
 import type { Figure, Target } from './result.ts';
 import { median } from './samples.ts';
 
 const frameworks: readonly Framework[] = ['node:http', 'express', 'fastify', 'hono'];
 const kinds = ['bare', 'plain', 'session'] as const;
 type Kind = (typeof kinds)[number];
-/** With the processor's time that the app took for each request. */
-type Round = HttpLoadResult & { readonly cpuUs: number };
-
 const connections = 32;
 const rows = 1_000;
 const target: Target = { bound: 'at least', value: 0.95 };
@@ -49,7 +45,7 @@ export const measureMiddleware: Measure = {
     return {
       id: 'middleware',
       title: 'The library in the app',
-      about: `An app on a replica, one row read by primary key for each request, ${connections} connections. Bare, then with middleware and guard, in turns; the ratio is that of the medians.`,
+      about: `An app on a replica, one row read by primary key for each request, ${connections} connections. Bare, with middleware and guard, and with a session too, in turns of a quarter of a second; the ratio is the median of those within a round.`,
       figures,
     };
   },
@@ -74,53 +70,36 @@ async function measureFramework(
   ];
   try {
     await Promise.all(apps.map(({ ready }) => ready));
-    const rounds: Record<Kind, Round[]> = { bare: [], plain: [], session: [] };
-    const count = quick ? 3 : 7;
-    for (let round = 1; round <= count; round += 1) {
-      progress(`middleware in ${framework}, round ${round} of ${count}`);
-      for (const kind of kinds) {
+    progress(`middleware in ${framework}`);
+    const input: PairedLoadInput = {
+      targets: kinds.map((kind) => {
+        const headers = kind === 'session' ? ['Cookie: __txid=0000000000000001'] : [];
         const [at, app] = kind === 'bare' ? [barePort, apps[0]] : [port, apps[1]];
-        const beforeMs = cpuMsOf(app.pid);
-        const result = await load(at, kind, quick);
-        rounds[kind].push({ ...result, cpuUs: ((cpuMsOf(app.pid) - beforeMs) * 1_000) / result.requests });
-      }
-    }
-    return figuresOf(framework, rounds);
+        return { method: 'GET', path: '/item', headers, port: at, pid: app.pid };
+      }),
+      connections,
+      sliceMs: 250,
+      rounds: quick ? 10 : 60,
+    };
+    return figuresOf(framework, await new ChildTask<PairedLoad[]>('paired-load.ts', input).result);
   } finally {
     for (const app of apps) app.kill();
   }
 }
 
-async function load(port: number, kind: Kind, quick: boolean): Promise<HttpLoadResult> {
-  const input: HttpLoadInput = {
-    port,
-    method: 'GET',
-    path: '/item',
-    connections,
-    headers: kind === 'session' ? ['Cookie: __txid=0000000000000001'] : [],
-    warmUpMs: 500,
-    durationMs: quick ? 1_000 : 2_000,
-  };
-  const result = await new ChildTask<HttpLoadResult>('http-load.ts', input).result;
-  if (result.failed > 0) throw new Error(`${result.failed} requests failed`);
-  return result;
-}
-
-function figuresOf(framework: Framework, rounds: Record<Kind, readonly Round[]>): Figure[] {
-  const rates = (kind: Kind) => rounds[kind].map(({ requestsPerSecond }) => requestsPerSecond);
-  const bare = median(rates('bare'));
-  return kinds.flatMap((kind) => {
+function figuresOf(framework: Framework, loads: readonly PairedLoad[]): Figure[] {
+  const [bare] = loads as [PairedLoad];
+  return kinds.flatMap((kind, index) => {
+    const { rates, cpuUs } = loads[index] as PairedLoad;
     const id = `middleware.${framework.replace('node:', '')}.${kind}`;
-    const rate = figureOf({ id, label: `${framework} ${labels[kind]}`, unit: 'requests/s' }, rates(kind));
-    const cpu = figureOf(
-      { id: `${id}.cpu`, label: '  CPU time for one request', unit: 'µs' },
-      rounds[kind].map(({ cpuUs }) => cpuUs),
-    );
+    const label = `${framework} ${labels[kind]}`;
+    const rate: Figure = { id, label, unit: 'requests/s', value: median(rates) };
+    const cpu: Figure = { id: `${id}.cpu`, label: '  CPU time for one request', unit: 'µs', value: cpuUs };
     if (kind === 'bare') return [rate, cpu];
     const ratio: Figure = {
       id: `${id}.ratio`,
       label: '  of without the library',
-      value: median(rates(kind)) / bare,
+      value: median(rates.map((one, round) => one / (bare.rates[round] ?? 0))),
       unit: 'times',
       ...(kind === 'plain' ? { target } : {}),
     };
