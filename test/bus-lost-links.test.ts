@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { behindRelays } from './support/behind-relays.ts';
-import { createNotes, linked, notesOf, withApps } from './support/bus-cluster.ts';
+import { createNotes, isLinked, linked, notesOf, withApps } from './support/bus-cluster.ts';
 import { BusProcess, type CallFailure } from './support/bus-process.ts';
 import { post } from './support/test-candidates.ts';
 import { TestCluster } from './support/test-cluster.ts';
+import type { TestNode } from './support/test-node.ts';
 import { waitFor } from './support/wait-for.ts';
 
 /** Three nodes whose links with each other a test can break. */
-async function withRelays(t: TestContext) {
-  const { relays, options } = await behindRelays(t);
+async function withRelays(t: TestContext, ...more: [Parameters<typeof behindRelays>[1]?]) {
+  const { relays, options } = await behindRelays(t, ...more);
   const cluster = await withApps(t, options);
   const forAll = (act: 'cutAll' | 'stopTraffic' | 'resumeTraffic') => {
     for (const relay of relays) relay[act]();
@@ -19,8 +20,21 @@ async function withRelays(t: TestContext) {
     forAll('cutAll');
     forAll('resumeTraffic');
   };
-  return { ...cluster, forAll, renew };
+  /** Of one node: those that others made to it. */
+  const renewOf = (node: TestNode) => {
+    const relay = relays[cluster.candidates.nodes.indexOf(node)];
+    relay.cutAll();
+    relay.resumeTraffic();
+  };
+  return { ...cluster, forAll, renew, renewOf };
 }
+
+async function hasEnded(node: TestNode): Promise<boolean> {
+  const metrics = await (await node.fetch('/metrics')).text();
+  return /^skein_bus_runs_under_way\{.*\} 0$/m.test(metrics);
+}
+
+const hasFailed = (error: CallFailure) => error.code === 'CALL_OUTCOME_UNKNOWN';
 
 test('a call whose link is lost before it came, while it runs, or before its answer came has run once, with its result', async (t) => {
   const { leader, replicas, app, candidates, forAll, renew } = await withRelays(t);
@@ -45,10 +59,7 @@ test('a call whose link is lost before it came, while it runs, or before its ans
     const after = caller.call<{ by: string }>('noteSlowly', values[2], 700);
     await waitFor('it to run', () => rows().includes(values[2]));
     forAll('stopTraffic');
-    await waitFor('it to end', async () => {
-      const metrics = await (await leader.fetch('/metrics')).text();
-      return /^skein_bus_runs_under_way\{.*\} 0$/m.test(metrics);
-    });
+    await waitFor('it to end', () => hasEnded(leader));
     renew();
     assert.equal((await after).by, leader.name);
     await linked(candidates.nodes);
@@ -82,7 +93,6 @@ test('links that break again and again make no call run twice, and none unknown'
 });
 
 test('a primary that was started anew, or that another follows, leaves open what ran in it', async (t) => {
-  const hasFailed = (error: CallFailure) => error.code === 'CALL_OUTCOME_UNKNOWN';
   const cluster = await TestCluster.start(t, { replicas: 1 });
   createNotes(cluster.primary);
   await cluster.waitInStep();
@@ -104,4 +114,30 @@ test('a primary that was started anew, or that another follows, leaves open what
   await handoff;
   renew();
   await assert.rejects(moved, hasFailed);
+});
+
+test('a call whose write nobody else had is left open by the primary that ran it, once another has led without it', async (t) => {
+  const more = { ams: { SKEIN_NODE_CANDIDATE: 'false' } };
+  const { leader, app, candidates, forAll, renewOf } = await withRelays(t, more);
+  const caller = candidates.node('ams');
+  const [standby] = candidates.others(leader, caller);
+  const call = app(caller).call('noteSlowlyTwice', 'lost', 1_500);
+  const refused = assert.rejects(call, hasFailed);
+  await waitFor('the first note everywhere', () => notesOf(standby).length === 1);
+  forAll('stopTraffic');
+  forAll('cutAll');
+  await waitFor('it to end', async () => notesOf(leader).length === 2 && (await hasEnded(leader)));
+  const pid = leader.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  await candidates.leader([standby]);
+  for (const value of ['later', 'and later']) await app(standby).call('note', value);
+  process.kill(pid, 'SIGCONT');
+  // The caller hears of the other after it has asked.
+  renewOf(caller);
+  renewOf(leader);
+  await waitFor('the link', async () => isLinked(await caller.tryState(), leader.name));
+  renewOf(standby);
+  await refused;
+  await waitFor('the chain', () => notesOf(caller).length === 3);
+  assert.deepEqual(notesOf(caller), ['lost', 'later', 'and later']);
 });

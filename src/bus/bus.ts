@@ -90,6 +90,7 @@ export class Bus {
     this.#calls = new Calls({
       runner: this.#runner,
       replication: () => parts.replication(),
+      epoch: () => parts.epoch(),
       links: () => this.#peers.links(),
     });
   }
@@ -322,6 +323,7 @@ export class Bus {
 
   #leadChanged(): void {
     for (const link of this.#peers.links()) this.#tellLead(link);
+    this.#answers.leadChanged();
     this.#calls.changed();
   }
 

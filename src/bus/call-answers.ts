@@ -1,4 +1,5 @@
 import { monotonicMs } from '../base/clock.ts';
+import type { Replication } from '../node/replication.ts';
 import type { CallOutcome } from './call.ts';
 import type { CallRunner } from './call-runner.ts';
 import type { FromPeer } from './frames.ts';
@@ -7,12 +8,15 @@ import type { PeerLink } from './peer-link.ts';
 /** Outcomes that are kept, of all callers together, should they be asked for; the oldest go first. */
 const keptMax = 10_000;
 const keptBytesMax = 8 << 20;
-/** What one takes beside its result, about. */
+/** What one takes beside its texts, and each position in it, about. */
 const outcomeBytes = 500;
+const positionBytes = 60;
 /** Runs of callers' nodes that are told apart. */
 const callersMax = 256;
 /** Longer than any call lasts: nobody asks for one of this age. */
 const callerIdleMs = 1_200_000;
+
+type Done = Extract<CallOutcome, { kind: 'done' }>;
 
 /** A call of another node. */
 type Taken = {
@@ -21,9 +25,13 @@ type Taken = {
   link: PeerLink;
   readonly deadlineMs: number;
   readonly ending: AbortController;
-  /** Whether it was given to a process. */
-  hasBegun: boolean;
+  /** Since it was given to a process: the lead in which that was. Until its outcome cannot change any more. */
+  lead: Replication | undefined;
   outcome: CallOutcome | undefined;
+  /** Of the outcome, once it is kept. */
+  bytes: number;
+  /** Asked for while this node could not tell whether what it wrote is lost. */
+  isAwaited: boolean;
   /** While nobody is there who could cancel it. */
   timer: NodeJS.Timeout | undefined;
 };
@@ -64,7 +72,7 @@ export class CallAnswers {
     if (known || id <= caller.forgottenTo) {
       // Over a link that was thought to be lost: its caller has asked already, and makes it anew.
       if (!known) send(link, id, { kind: 'again' });
-      else if (known.outcome) send(link, id, known.outcome);
+      else this.#tell(known);
       return;
     }
     const taken = takenOf(id, link, leftMs);
@@ -72,13 +80,20 @@ export class CallAnswers {
     const call = { name, args, idempotent, nested, durability, deadlineMs: taken.deadlineMs };
     let outcome: CallOutcome = { kind: 'unknown' };
     try {
-      outcome = await this.#runner.run(call, undefined, taken.ending.signal, () => {
-        taken.hasBegun = true;
+      outcome = await this.#runner.run(call, undefined, taken.ending.signal, (lead) => {
+        taken.lead = lead;
       });
     } finally {
       clearTimeout(taken.timer);
-      this.#keep(caller, taken, outcome);
-      send(taken.link, id, outcome);
+      if (idempotent) {
+        // What may run twice is made again, and not asked for.
+        caller.calls.delete(id);
+        taken.outcome = outcome;
+        send(taken.link, id, this.#settle(taken) ?? { kind: 'unknown' });
+      } else {
+        this.#keep(caller, taken, outcome);
+        this.#tell(taken);
+      }
     }
   }
 
@@ -89,7 +104,7 @@ export class CallAnswers {
     if (taken) {
       taken.link = link;
       clearTimeout(taken.timer);
-      if (taken.outcome) send(link, id, taken.outcome);
+      this.#tell(taken);
     } else if (id <= caller.forgottenTo || !caller.isComplete) {
       send(link, id, { kind: 'unknown' });
     } else {
@@ -111,10 +126,37 @@ export class CallAnswers {
       for (const taken of calls.values()) {
         if (taken.link !== link || taken.outcome) continue;
         const { ending, deadlineMs } = taken;
-        if (!taken.hasBegun) ending.abort();
+        if (!taken.lead) ending.abort();
         else taken.timer = setTimeout(() => ending.abort(), deadlineMs - monotonicMs()).unref();
       }
     }
+  }
+
+  /** Whether this node leads, or may write, has changed: what hung on that may be told now. */
+  leadChanged(): void {
+    for (const taken of this.#kept.keys()) {
+      this.#settle(taken);
+      if (taken.isAwaited) this.#tell(taken);
+    }
+  }
+
+  /** Tells how it ended, as that stands by now. What still runs is told at its end. */
+  #tell(taken: Taken): void {
+    const outcome = this.#settle(taken);
+    if (!taken.outcome) return;
+    taken.isAwaited = outcome === undefined;
+    if (outcome) send(taken.link, taken.id, outcome);
+  }
+
+  #settle(taken: Taken): CallOutcome | undefined {
+    const { outcome, lead } = taken;
+    if (!outcome) return undefined;
+    const standing = this.#runner.standing(outcome, lead);
+    if (!lead?.isOver) return standing;
+    // It stays so, and what has ended is not kept in memory for it.
+    taken.lead = undefined;
+    taken.outcome = standing;
+    return standing;
   }
 
   #callerOf({ peer: { run } }: PeerLink): Caller {
@@ -143,16 +185,19 @@ export class CallAnswers {
 
   #keep(caller: Caller, taken: Taken, outcome: CallOutcome): void {
     taken.outcome = outcome;
+    taken.bytes = bytesOf(outcome);
+    if (outcome.kind !== 'done' || outcome.durable) taken.lead = undefined;
     this.#kept.set(taken, caller);
-    this.#keptBytes += bytesOf(taken);
+    this.#keptBytes += taken.bytes;
     const nowMs = monotonicMs();
     for (const [oldest, itsCaller] of this.#kept) {
       const isWithinBounds = this.#kept.size <= keptMax && this.#keptBytes <= keptBytesMax;
       if (isWithinBounds && oldest.deadlineMs > nowMs) return;
       this.#kept.delete(oldest);
-      this.#keptBytes -= bytesOf(oldest);
+      this.#keptBytes -= oldest.bytes;
       itsCaller.calls.delete(oldest.id);
       itsCaller.forgottenTo = Math.max(itsCaller.forgottenTo, oldest.id);
+      if (oldest.isAwaited) send(oldest.link, oldest.id, { kind: 'unknown' });
     }
   }
 }
@@ -160,11 +205,17 @@ export class CallAnswers {
 function takenOf(id: number, link: PeerLink, leftMs: number): Taken {
   const deadlineMs = monotonicMs() + leftMs;
   const ending = new AbortController();
-  return { id, link, deadlineMs, ending, hasBegun: false, outcome: undefined, timer: undefined };
+  const nothing = { lead: undefined, outcome: undefined, bytes: 0, isAwaited: false, timer: undefined };
+  return { id, link, deadlineMs, ending, ...nothing };
 }
 
-function bytesOf({ outcome }: Taken): number {
-  return outcomeBytes + (outcome?.kind === 'done' ? (outcome.text?.length ?? 0) : 0);
+function bytesOf(outcome: CallOutcome): number {
+  const { text = '', error, positions = {} } = outcome as Partial<Done>;
+  let bytes = outcomeBytes + text.length;
+  for (const part of Object.values(error ?? {})) bytes += part.length;
+  for (const [name, position] of Object.entries(positions))
+    bytes += positionBytes + name.length + position.length;
+  return bytes;
 }
 
 function send(link: PeerLink, id: number, outcome: CallOutcome): void {

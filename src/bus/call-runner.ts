@@ -109,13 +109,13 @@ export class CallRunner {
 
   /**
    * `preferred` runs it if it can: the process that makes the call. Aborting `signal` ends what has not begun, and the wait for
-   * what has, which runs to its end. `begins` is called before a process gets it.
+   * what has, which runs to its end. `begins` is called before a process gets it, with the lead in which it does.
    */
   async run(
     call: PlacedCall,
     preferred: ProcessLink | undefined,
     signal: AbortSignal,
-    begins: () => void = () => undefined,
+    begins: (lead: Replication) => void = () => undefined,
   ): Promise<CallOutcome> {
     const process = await this.#processFor(call, preferred, signal);
     if (!('send' in process)) return process;
@@ -124,13 +124,23 @@ export class CallRunner {
     const { promise: abandoned, resolve: abandon } = Promise.withResolvers<undefined>();
     const end = () => abandon(undefined);
     signal.addEventListener('abort', end);
-    begins();
+    begins(replication);
     const written = await Promise.race([this.#write(call, process, replication), abandoned]);
     signal.removeEventListener('abort', end);
     if (!written?.ran) return call.idempotent && !signal.aborted ? { kind: 'again' } : { kind: 'unknown' };
     // What it met was the end of this node's lead.
     if (written.ran.error && call.idempotent && !this.#parts.mayWrite()) return { kind: 'again' };
     return this.#settled(call, replication, written.ran, written, preferred !== undefined, signal);
+  }
+
+  /**
+   * What an outcome of a while ago has come to: what nobody else had then may be lost with the lead in which it was written.
+   * Undefined while this node cannot tell whether it is.
+   */
+  standing(outcome: CallOutcome, lead: Replication | undefined): CallOutcome | undefined {
+    if (outcome.kind !== 'done' || outcome.durable || !lead) return outcome;
+    if (lead.isOver) return lead.hasHandedOver ? { ...outcome, durable: true } : { kind: 'unknown' };
+    return this.#parts.mayWrite() ? outcome : undefined;
   }
 
   /** Runs it, and captures what it wrote: a handoff waits for the two. */

@@ -68,11 +68,17 @@ function replica() {
     changed: () => undefined,
   });
   const links = [link];
-  const calls = new Calls({ runner, replication: () => copy.replication, links: () => links });
+  const heard = { epoch: 1 };
+  const calls = new Calls({
+    runner,
+    replication: () => copy.replication,
+    epoch: () => heard.epoch,
+    links: () => links,
+  });
   const place = (options: Partial<PlacedCall> = {}, signal = new AbortController().signal) =>
     calls.place({ ...call, ...options }, {} as ProcessLink, signal);
   const answer = (
-    outcome: Omit<Extract<FromPeer, { t: 'outcome' }>, 't' | 'id' | 'durable' | 'positions'>,
+    outcome: Pick<Extract<FromPeer, { t: 'outcome' }>, 'kind'> & { readonly durable?: boolean },
     position?: Position,
     over = link,
   ) => {
@@ -86,7 +92,7 @@ function replica() {
     links.splice(0, links.length, ...others);
     calls.lost(link);
   };
-  return { copy, sent, link, links, linkTo, lose, calls, place, answer };
+  return { copy, sent, link, links, heard, linkTo, lose, calls, place, answer };
 }
 
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
@@ -121,6 +127,36 @@ test('a copy of another chain that counts further is not taken for one that has 
   assert.ok(await isPending(placed));
   copy.move(8);
   assert.equal((await placed).kind, 'done');
+});
+
+test('what no candidate had is unknown once another leads, whether this node holds it by then or not, and what one had is not', async () => {
+  const noticed: ((parts: ReturnType<typeof replica>) => void)[] = [
+    ({ heard }) => {
+      heard.epoch = 2;
+    },
+    ({ links, linkTo }) => void links.push(linkTo('ord', 'its run', 2)),
+  ];
+  for (const notice of noticed) {
+    const later = replica();
+    const waits = later.place();
+    later.answer({ kind: 'done', durable: false }, at(6));
+    assert.ok(await isPending(waits));
+    notice(later);
+    assert.deepEqual(await waits, { kind: 'unknown' });
+
+    const before = replica();
+    before.copy.move(6);
+    const told = [before.place(), before.place()];
+    notice(before);
+    before.answer({ kind: 'done', durable: false }, at(6));
+    assert.deepEqual(await told[1], { kind: 'unknown' });
+    before.calls.takeOutcome(
+      before.link,
+      { t: 'outcome', id: 1, kind: 'done', durable: true, positions: {} },
+      '"liked"',
+    );
+    assert.equal((await told[0]).kind, 'done');
+  }
 });
 
 test('a call that was refused before it began is offered again, one that was sent is not', async () => {

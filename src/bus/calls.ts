@@ -24,6 +24,8 @@ type Wanted = { readonly name: string; readonly position: Position };
 export type CallsParts = {
   readonly runner: CallRunner;
   replication(): Replication | undefined;
+  /** The highest that this node has heard of. */
+  epoch(): number;
   links(): readonly PeerLink[];
 };
 
@@ -71,9 +73,7 @@ export class Calls {
       return refused('BUS_OVERLOADED', `${inFlightMax} calls are under way on this node already.`);
     this.#placed += 1;
     try {
-      const outcome = await this.#place(call, from, signal);
-      if (outcome.kind !== 'done') return outcome;
-      return await this.#seen(call, outcome, signal);
+      return await this.#place(call, from, signal);
     } finally {
       this.#placed -= 1;
     }
@@ -83,9 +83,11 @@ export class Calls {
     const { runner } = this.#parts;
     while (!signal.aborted) {
       const link = runner.accepts(call) ? undefined : this.#leader();
+      const epoch = link?.leadsIn ?? this.#parts.epoch();
       let outcome: CallOutcome = { kind: 'again' };
       if (runner.accepts(call)) outcome = await runner.run(call, from, signal);
       else if (link) outcome = await this.#ask(link, call, signal);
+      if (outcome.kind === 'done') outcome = await this.#seen(call, outcome, epoch, signal);
       if (outcome.kind === 'unknown' && call.idempotent && !signal.aborted) outcome = { kind: 'again' };
       if (outcome.kind !== 'again') return outcome;
       await this.#change.next(signal, retryMs);
@@ -145,15 +147,21 @@ export class Calls {
     return promise;
   }
 
-  /** Waits until this node's databases hold what the function wrote. */
+  /**
+   * Waits until this node's databases hold what the function wrote in `epoch`. When another leads before any other candidate had
+   * that, nobody knows whether it stays.
+   */
   async #seen(
     call: PlacedCall,
     outcome: Extract<CallOutcome, { kind: 'done' }>,
+    epoch: number,
     signal: AbortSignal,
   ): Promise<CallOutcome> {
     let wanted: readonly Wanted[] = positionsOf(outcome);
-    const isThere = (current: Replication) => wanted.every((one) => reaches(current, one));
+    const isOpen = () => !outcome.durable && this.#isSucceeded(epoch);
+    const isThere = (current: Replication) => isOpen() || wanted.every((one) => reaches(current, one));
     while (await until(this.#parts.replication, isThere, signal)) {
+      if (isOpen()) return { kind: 'unknown' };
       const current = this.#parts.replication();
       if (current && wanted.every(({ name, position }) => !current.contradicts(name, position)))
         return outcome;
@@ -162,6 +170,7 @@ export class Calls {
       await this.#change.next(signal, lookAgainMs);
       wanted = (await this.#positionsNow(Object.keys(outcome.positions), signal)) ?? wanted;
     }
+    if (isOpen()) return { kind: 'unknown' };
     const message = `${call.name} ran, but this node has not caught up with what it wrote in time. It follows; skein status shows by how much it is behind.`;
     return { ...outcome, error: outcome.error ?? { name: 'SkeinError', code: 'WAIT_TIMEOUT', message } };
   }
@@ -228,7 +237,7 @@ export class Calls {
   }
 
   #isSucceeded(epoch: number): boolean {
-    return this.#parts.runner.leads || this.#parts.links().some(({ leadsIn = 0 }) => leadsIn > epoch);
+    return this.#parts.epoch() > epoch || this.#parts.links().some(({ leadsIn = 0 }) => leadsIn > epoch);
   }
 }
 

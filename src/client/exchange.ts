@@ -80,12 +80,18 @@ export class Exchange implements RequestScope {
     if (this.#parts.response.headersSent) return false;
     this.#isRefused = true;
     this.#hold();
-    return this.#mayRepeat;
+    return this.#mayRepeat && this.#canReplay;
   }
 
   /** What has written cannot be done once more, unless its method says that it can. */
   get #mayRepeat(): boolean {
     return this.#parts.isRead || !this.#hasWritten;
+  }
+
+  /** Whether the request is to be had for the primary by now, wherever it is sent from. */
+  get #canReplay(): boolean {
+    const { isRead, settings } = this.#parts;
+    return isRead || this.isByDoor || settings.forward === 'fly-replay' || this.#body?.isKept === true;
   }
 
   /** Requests for the same thing often wait for the first of them: what refuses that one fails them all. */

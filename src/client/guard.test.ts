@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -144,12 +144,47 @@ for (const { name, open } of kinds) {
     assert.equal((await ask(port, { path: '/visit' })).body, 'there');
     assert.equal(printed.mock.callCount(), 1);
     const text = format(...(printed.mock.calls[0]?.arguments ?? []));
-    assert.match(text, /^\[?\w+: .*readonly.* \(Skein has the primary answer this request\)/);
+    assert.match(text, /^\[?\w+: .*readonly.* \(Skein has the primary answer this request, if it fails\)/);
     assert.doesNotMatch(text, /^ +at /m);
     // Outside of a request, somebody has to see to it.
     assert.throws(
       () => database.exec(insert),
       (error: Error) => /\n {4}at /.test(error.stack ?? ''),
+    );
+  });
+
+  test(`${name}: a refusal says that the primary answers only where the request is to be had for that`, async (t) => {
+    const { node, local, database } = await opened(t, open);
+    guardHandle(local, database as SqliteHandle);
+    const stacks: string[] = [];
+    const app = async (request: IncomingMessage, response: ServerResponse) => {
+      for await (const _ of request);
+      node.become(false, 'other');
+      await until(() => !local.role.isPrimary);
+      try {
+        database.exec(insert);
+      } catch (error) {
+        stacks.push((error as Error).stack ?? '');
+      }
+      response.writeHead(500).end('here');
+    };
+    const port = await listenBehind(t, local, app, { replayBytesMax: 3 });
+    node.tunnelPort = await listen(
+      t,
+      createServer((_request, response) => void response.end('there')),
+    );
+    for (const body of ['abc', 'abcd']) {
+      const isThere = (await ask(port, { method: 'POST', body })).body === 'there';
+      assert.equal(isThere, body.length <= 3);
+      node.become(true, 'self');
+      await until(() => local.role.isPrimary);
+    }
+    assert.deepEqual(
+      stacks.map((stack) => [/has the primary answer/.test(stack), /^ +at /m.test(stack)]),
+      [
+        [true, false],
+        [false, true],
+      ],
     );
   });
 

@@ -196,7 +196,7 @@ function define(target: object, name: string, value: Call): void {
 /** Frameworks print what they catch with its stack, which looks like a failure that somebody should see to. */
 function shorten(error: unknown): void {
   if (error instanceof Error)
-    error.stack = `${error.name}: ${error.message} (Skein has the primary answer this request)`;
+    error.stack = `${error.name}: ${error.message} (Skein has the primary answer this request, if it fails)`;
 }
 
 /** SQLite's result code; undefined for other errors. A snapshot that is out of date (517) is none that passes by waiting. */

@@ -23,7 +23,12 @@ export class KeptBody {
 
   /** Undefined while it is incomplete, and where it was not kept whole. */
   get bytes(): Buffer | undefined {
-    return this.#isWhole && this.#request.complete ? Buffer.concat(this.#chunks) : undefined;
+    return this.isKept ? Buffer.concat(this.#chunks) : undefined;
+  }
+
+  /** Whether there is all of it. */
+  get isKept(): boolean {
+    return this.#isWhole && this.#request.complete;
   }
 
   #keep(chunk: Buffer, bytesMax: number): void {

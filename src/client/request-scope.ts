@@ -3,8 +3,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** What the guard of a database tells the request in which it was used. */
 export type RequestScope = {
   /**
-   * A statement wanted to write, and was refused since this node follows another. True where the primary answers in place of the
-   * app, if that fails for it.
+   * A statement wanted to write, and was refused since this node follows another. True where it is certain that the
+   * primary answers in place of the app, if the app fails for it.
    */
   refused(): boolean;
   /** A statement of another request, or of none, was refused. This one may wait for what that one was doing. */
@@ -38,8 +38,8 @@ export function inRequestScope<Result>(scope: RequestScope, run: () => Result): 
 }
 
 /**
- * A statement was refused: tells the request in which it was, and those that may have been waiting for the same. True where the
- * primary answers that request, if the app fails for it.
+ * A statement was refused: tells the request in which it was, and those that may have been waiting for the same. True where it is
+ * certain that the primary answers that request, if the app fails for it.
  */
 export function tellRefused(): boolean {
   const own = storage.getStore();

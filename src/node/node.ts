@@ -281,6 +281,7 @@ export class Node {
 
   #changedTo(role: 'primary' | 'replica', hasHandedOver: boolean): void {
     this.#hasHandedOver = hasHandedOver;
+    this.#waysIn.bus.noteLead();
     this.#events.leadershipChanged({ isPrimary: role === 'primary' });
     if (role === 'primary') this.#markers?.setPrimary(undefined);
     this.#output.log.notice(role === 'primary' ? 'this node leads' : 'this node follows', {
