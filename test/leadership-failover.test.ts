@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { platformByteLocks, shmLock } from '../src/sqlite/byte-locks.ts';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { EtcdServer } from './support/etcd-server.ts';
@@ -287,6 +288,30 @@ test('a node that loses the lead while its release command runs kills that, and 
   await leader.line(/release.*begun/, seen);
   for (const node of candidates.nodes) await node.line(/process started/);
   assert.equal(await candidates.settled(), leader);
+});
+
+test('a node that loses the lead while its release command runs starts nothing of the app before that has run', {
+  skip,
+}, async (t) => {
+  const release =
+    'echo begun; mkdir "$SKEIN_DIR/../once" && exec sleep 60; sleep 1; echo migrated > "$SKEIN_DIR/../migrated"';
+  const web = 'cat "$SKEIN_DIR/../migrated"; echo app begun; exec sleep 60';
+  const toml = `[deploy]\nrelease_command = '${release}'\n[processes]\nweb = '${web}'\n`;
+  const candidates = await TestCandidates.create(t, { count: 1, toml });
+  const [node] = candidates.nodes;
+  await node.start();
+  await node.line(/release.*begun/);
+  const pid = node.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  await delay(ttlMs + 500);
+  process.kill(pid, 'SIGCONT');
+  await node.line(/web.*app begun/);
+  const starts = node.lines.filter((line) => /^web/.test(line));
+  assert.deepEqual(
+    starts.map((line) => line.replace(/^web *\| /, '')),
+    ['migrated', 'app begun'],
+  );
+  assert.equal(node.lines.filter((line) => /process started/.test(line)).length, 1);
 });
 
 test('an empty node that is started first after all were stopped does not lead', { skip }, async (t) => {

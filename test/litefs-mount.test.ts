@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ConsulStandIn } from '../src/lease/consul-stand-in.ts';
 import { sqlite3 } from './support/checks.ts';
 import { freePorts } from './support/free-ports.ts';
@@ -167,6 +168,58 @@ test('a command of exec that fails ends the start, and with exit-on-error off le
   await patient.printed(/exit-on-error is false/);
   assert.equal((await patient.info())?.isPrimary, true);
   await patient.end();
+  assert.equal(await ended, 0);
+});
+
+test('a node that loses the lead while a command of exec runs lets that end, and goes on', async (t) => {
+  const [port] = await freePorts(1);
+  const directory = await directoryOf(t);
+  const once = join(directory, 'once');
+  const node = new LiteFsNode(t, {
+    directory: join(directory, 'node'),
+    port,
+    config: `fuse:
+  dir: fuse
+http:
+  addr: "127.0.0.1:${port}"
+lease:
+  type: consul
+  candidate: true
+  hostname: only
+  advertise-url: "http://127.0.0.1:${port}"
+exec:
+  - cmd: sh -c 'echo first begun; sleep 5; echo first done'
+  - cmd: echo second done
+  - cmd: sh -c 'echo app begun; exec sleep 60'
+`,
+    environment: {
+      SKEIN_LEASE_TYPE: 'file',
+      SKEIN_LEASE_PATH: join(directory, 'lease'),
+      SKEIN_LEASE_TTL: '2s',
+      // Nothing of the app has started when the node leads again, so it runs again, after what is under way.
+      SKEIN_DEPLOY_RELEASE_COMMAND: `mkdir ${once} || echo released`,
+    },
+  });
+  const ended = node.mount();
+  await node.printed(/first begun/);
+  const { pid } = JSON.parse(await (await fetch(`${node.url}/status`)).text());
+  process.kill(pid, 'SIGSTOP');
+  await delay(2_500);
+  process.kill(pid, 'SIGCONT');
+  await node.printed(/app begun/);
+  const said = node.lines.flatMap(
+    (line) => /(this node leads|released|first done|second done|app begun)/.exec(line)?.[1] ?? [],
+  );
+  assert.deepEqual(said, [
+    'this node leads',
+    'this node leads',
+    'first done',
+    'released',
+    'second done',
+    'app begun',
+  ]);
+  assert.doesNotMatch(node.lines.join('\n'), /could not lead/);
+  await node.end();
   assert.equal(await ended, 0);
 });
 

@@ -1,9 +1,12 @@
 import { styleText } from 'node:util';
 import { exitCodes, SkeinError, systemCodeOf } from '../base/errors.ts';
+import { sleep } from '../base/sleep.ts';
 import { findVerb, helpText } from './help.ts';
 
 /** The exit code for a fault in Skein itself: EX_SOFTWARE of sysexits. */
 const faultExitCode = 70;
+/** How long whoever reads the errors has to take them; what a verb prints on standard output is waited for without an end. */
+const lastWordsMs = 3_000;
 
 async function main(argv: readonly string[]): Promise<number> {
   const [first] = argv;
@@ -47,14 +50,16 @@ function report(error: unknown): number {
 /** A pipe takes what its reader has room for: what is still on the way to a slow one would end with the process. */
 function drained(stream: NodeJS.WriteStream): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  stream.write('', () => resolve());
+  // A node has ended its output by itself, on the same pipe, which may be full for ever or closed.
+  if (stream.writableLength === 0) resolve();
+  else stream.write('', () => resolve());
   return promise;
 }
 
 // A state that nobody thought of must not go on: the node's processes end with it, and its log repairs the rest.
 process.on('uncaughtException', (error) => process.exit(report(error)));
 let exitCode = 0;
-// `skein events | head` ends when its reader does. A node has ended its output by itself before the last look at it below.
+// `skein events | head` ends when its reader does.
 process.stdout.on('error', (error) =>
   process.exit(systemCodeOf(error) === 'EPIPE' ? exitCode : report(error)),
 );
@@ -63,5 +68,6 @@ process.stdout.on('error', (error) =>
 process.stderr.on('error', () => undefined);
 
 exitCode = await main(process.argv.slice(2)).catch(report);
-await Promise.all([drained(process.stdout), drained(process.stderr)]);
+await drained(process.stdout);
+await Promise.race([drained(process.stderr), sleep(lastWordsMs)]);
 process.exit(exitCode);

@@ -9,7 +9,7 @@ import { openLease } from '../lease/open-lease.ts';
 import { Checkpointer } from '../sqlite/checkpointer.ts';
 import { requireSafeSqlite } from '../sqlite/sqlite-version.ts';
 import { streamPath } from '../stream/protocol.ts';
-import { Supervisor, type SupervisorRole } from '../supervisor/supervisor.ts';
+import { Supervisor } from '../supervisor/supervisor.ts';
 import { type ApiRoute, ApiServer, type ApiUpgrade, sendJson } from './api-server.ts';
 import { appEnvironment, workingDirectoryOf } from './app-environment.ts';
 import { EventFeed } from './event-feed.ts';
@@ -58,7 +58,6 @@ export class Node {
   #markers: MarkerFiles | undefined;
   #roles: Roles | undefined;
   #leadership: Leadership | undefined;
-  readonly #processesStarted = Promise.withResolvers<void>();
   #started = false;
   /** When this node led last, it handed over all that it had. */
   #hasHandedOver = false;
@@ -104,6 +103,7 @@ export class Node {
       config,
       supervisor: this.#supervisor,
       stopping: this.#stopping.signal,
+      changing: (role) => (role === 'primary' ? this.#waysIn.bus.resume() : this.#waysIn.bus.pause()),
       promote: (signal) => this.#promotion.promote(false, signal),
       warn: output.log.warn,
     });
@@ -164,7 +164,7 @@ export class Node {
     this.#waysIn.bus.start();
     const { promise: aborted, resolve } = Promise.withResolvers<void>();
     this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
-    await Promise.race([this.#processesStarted.promise, this.failure, aborted]);
+    await Promise.race([this.#startup.started, this.failure, aborted]);
     this.#started = true;
   }
 
@@ -256,27 +256,21 @@ export class Node {
       handlers: this.#handlers(),
       leadership: () => leadership,
       changed: (role, hasHandedOver) => this.#changedTo(role, hasHandedOver),
-      release: () => this.#release(),
-      started: () => this.#processesStarted.resolve(),
+      release: () => this.#startup.release(),
+      hasStarted: () => this.#startup.hasStarted,
       isStopping: () => this.#stopping.signal.aborted,
       waitsForSync: this.#config.litefs?.skipSync !== true,
       writesSettled: (timeoutMs) => this.#waysIn.door?.writesSettled(timeoutMs) ?? Promise.resolve(),
-      processes: (role) => this.#setRole(role),
+      processes: (role) => this.#startup.setRole(role),
       kill: (which) => {
         this.#waysIn.bus.noteLead();
+        this.#startup.retract();
         this.#supervisor.kill(which);
       },
     });
     const leadership = new Leadership(await openLease(this.#config), lineage, roles);
     this.#roles = roles;
     this.#leadership = leadership;
-  }
-
-  async #setRole(role: SupervisorRole): Promise<void> {
-    // Before a handoff takes the lock that functions of calls write under.
-    if (role === 'primary') this.#waysIn.bus.resume();
-    else await this.#waysIn.bus.pause();
-    await this.#startup.setRole(role);
   }
 
   #changedTo(role: 'primary' | 'replica', hasHandedOver: boolean): void {
@@ -287,13 +281,6 @@ export class Node {
     this.#output.log.notice(role === 'primary' ? 'this node leads' : 'this node follows', {
       epoch: this.#leadership?.epoch,
     });
-  }
-
-  /** Once, by the node that is the primary when it starts: a node that has followed one finds it done. */
-  async #release(): Promise<void> {
-    const { releaseCommand: command, releaseCommandTimeoutMs } = this.#config;
-    if (command !== undefined && !this.#started)
-      await this.#supervisor.runRelease(command, releaseCommandTimeoutMs, this.#stopping.signal);
   }
 
   #handlers(): RolesParts['handlers'] {

@@ -42,17 +42,20 @@ export type RolesParts = {
   leadership(): Leadership;
   /** The role has changed, and the databases are what they are to be in it. `hasHandedOver`: all that the primary had. */
   changed(role: 'primary' | 'replica', hasHandedOver: boolean): void;
-  /** The first thing that a primary does for the app; at a start only, and once. Rejects with `RELEASE_COMMAND_FAILED`. */
+  /**
+   * The first thing that a primary does for the app; before its processes have started only. Rejects with
+   * `RELEASE_COMMAND_FAILED`, and with `LEASE_LOST` when `kill` came before its end.
+   */
   release(): Promise<void>;
   /** Requests that write are held at the door by now: resolves when the app has answered those before, or in time. */
   writesSettled(timeoutMs: number): Promise<void>;
-  /** The app's processes run as the role asks. */
-  started(): void;
+  /** Whether the app's processes have been started, in whatever role. */
+  hasStarted(): boolean;
   /** It does not come to lead any more: the last of all nodes that stop would lead alone, and be waited for. */
   isStopping(): boolean;
   /** Has the app's processes run as the role asks; stopped ones are gone then. */
   processes(role: SupervisorRole): Promise<void>;
-  /** SIGKILL, at once: to those that run on the primary only, or to all. */
+  /** SIGKILL, at once: to those that run on the primary only, or to all. A start that is under way is taken back. */
   kill(which: 'primary' | 'all'): void;
 };
 
@@ -109,11 +112,7 @@ export class Roles implements LeadershipHandlers {
     }
     lineage.update({ role: 'replica' });
     directory.markStarted();
-    // Only then does the app find what it expects.
-    const synced = this.#parts.waitsForSync ? replica.synced : Promise.resolve();
-    void synced.then(() => {
-      if (this.#replication === replica) this.#start('replica');
-    });
+    this.#startAsReplica(replica);
   }
 
   member(): Member {
@@ -252,7 +251,7 @@ export class Roles implements LeadershipHandlers {
       this.#fences.add('change');
       await this.#fenceByForce(primary, never);
       if (this.#stopping.signal.aborted) return;
-      this.#becomeReplica(await primary.rest());
+      const replica = this.#becomeReplica(await primary.rest());
       try {
         this.#parts.lineage.update({ role: 'replica' });
       } catch (error) {
@@ -260,17 +259,18 @@ export class Roles implements LeadershipHandlers {
         context.warn('this node cannot note that it follows', { reason: messageOf(error) });
       }
       this.#parts.changed('replica', primary.hasHandedOver);
-      this.#start('replica');
+      this.#startAsReplica(replica);
     }
     this.#fences.clear();
     if (this.#replication?.role === 'replica')
       await this.#replication.follow(leader && { url: leader.url, secret });
   }
 
-  #becomeReplica(resting: readonly RestingDatabase[]): void {
+  #becomeReplica(resting: readonly RestingDatabase[]): ReplicaReplication {
     const replica = this.#createReplica();
     this.#replication = replica;
-    replica.adopt(resting, true);
+    replica.adopt(resting, this.#parts.hasStarted());
+    return replica;
   }
 
   /**
@@ -339,14 +339,22 @@ export class Roles implements LeadershipHandlers {
     await this.#replication?.stop();
   }
 
-  /** Unless it is fenced or lost by now. */
+  /** Unless it is fenced or lost by now, or has only begun to lead. */
   #startAsPrimary(): void {
-    if (this.mayWrite) this.#start('primary');
+    if (this.#isLeading && this.mayWrite) this.#start('primary');
+  }
+
+  /** An app that has not run yet finds what it expects only when all is here that the primary has. */
+  #startAsReplica(replica: ReplicaReplication): void {
+    const { waitsForSync, hasStarted } = this.#parts;
+    const synced = waitsForSync && !hasStarted() ? replica.synced : Promise.resolve();
+    void synced.then(() => {
+      if (this.#replication === replica) this.#start('replica');
+    });
   }
 
   #start(role: SupervisorRole): void {
-    const { processes, started, handlers } = this.#parts;
-    processes(role).then(started, handlers.refused);
+    this.#parts.processes(role).catch(this.#parts.handlers.refused);
   }
 
   async #requireFenced(set: PrimarySet): Promise<void> {

@@ -1,8 +1,7 @@
-import { once } from 'node:events';
 import { flushCompileCache } from 'node:module';
 import { SkeinError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
-import { createOutputPrinter, openStandardOutput } from '../supervisor/process-output.ts';
+import { createOutputPrinter, endStandardOutput, openStandardOutput } from '../supervisor/process-output.ts';
 import { releaseName, setupName } from '../supervisor/supervisor.ts';
 import { Node } from './node.ts';
 import { createNodeLog, nodeLogName } from './node-log.ts';
@@ -41,9 +40,6 @@ export async function runNode(config: Config): Promise<number> {
     log.notice('the node is stopping');
     await node.stop();
     log.notice('the node has stopped');
-    if (stream !== process.stdout) {
-      stream.end();
-      await once(stream, 'finish').catch(() => undefined);
-    }
+    await endStandardOutput(stream);
   }
 }

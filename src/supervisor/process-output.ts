@@ -1,7 +1,9 @@
 import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
-import type { Writable } from 'node:stream';
+import { finished, type Writable } from 'node:stream';
 
+/** How long the last lines may take: longer only while whoever reads them has stopped reading. */
+const lastLinesMs = 3_000;
 const colours = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
 
 export type OutputPrinterOptions = {
@@ -49,10 +51,25 @@ function roomIn(stream: Writable): Promise<void> {
 /**
  * The process's standard output, for the printer. On a pipe `process.stdout` writes synchronously, so that a reader
  * which rests would stop the node, with its replication and its lease; here such a write waits instead. Whoever
- * exits the process ends the stream first and awaits `finish`.
+ * exits the process ends the stream first, by `endStandardOutput`.
  */
 export function openStandardOutput(): Writable {
   const kind = fstatSync(1);
   if (!kind.isFIFO() && !kind.isSocket()) return process.stdout;
   return new Socket({ fd: 1, readable: false, writable: true });
+}
+
+/**
+ * Ends what `openStandardOutput` gave. Resolves when its reader has all that was printed, is gone, or does not read on within three
+ * seconds: a node that has stopped must end all the same. Never rejects.
+ */
+export async function endStandardOutput(stream: Writable): Promise<void> {
+  if (stream === process.stdout) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, lastLinesMs);
+  // Of a stream whose reader is gone there is no `finish` to come.
+  finished(stream, { readable: false }, () => resolve());
+  stream.end();
+  await promise;
+  clearTimeout(timer);
 }

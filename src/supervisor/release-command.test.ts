@@ -65,3 +65,35 @@ test('an abort, a stop and killNow end the release command', async () => {
     await watched.supervisor.stop();
   }
 });
+
+test('commands that come first run one after the other, also after one that was killed', async () => {
+  const watched = new Watched([]);
+  const { supervisor } = watched;
+  const killed = supervisor.runRelease('echo "up $$"; while :; do sleep 1; done', 60_000, never);
+  const refused = assert.rejects(killed, { code: 'LEASE_LOST', message: /was killed, .*lost the lead/ });
+  const pid = await watched.number('up');
+  supervisor.kill('all');
+  await supervisor.runRelease(`kill -0 ${pid} 2>&- && echo beside; echo after`, 60_000, never);
+  await refused;
+  assert.deepEqual(watched.lines.slice(1), ['release: after']);
+  await supervisor.stop();
+});
+
+test('a loss of the lead ends no setup command, and a release command that waits for one at once', async () => {
+  const watched = new Watched([]);
+  const { supervisor } = watched;
+  const argv = ['sh', '-c', 'echo "up $$"; while :; do sleep 1; done'];
+  const stop = new AbortController();
+  const setup = supervisor.runSetup(argv, 'Command 1 of exec', stop.signal);
+  const interrupted = assert.rejects(setup, { code: 'RELEASE_COMMAND_FAILED' });
+  const pid = await watched.number('up');
+  const waiting = supervisor.runRelease('echo never', 60_000, never);
+  supervisor.kill('all');
+  await assert.rejects(waiting, { code: 'LEASE_LOST', message: /was not run, .*lost the lead/ });
+  assert.equal(isAlive(pid), true);
+  const next = supervisor.runRelease('echo next', 60_000, never);
+  stop.abort();
+  await Promise.all([interrupted, next]);
+  assert.deepEqual(watched.lines.slice(1), ['release: next']);
+  await supervisor.stop();
+});

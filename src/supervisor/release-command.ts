@@ -13,14 +13,14 @@ export type ReleaseLimits = {
   readonly killTimeoutMs: number;
   /** Stops the command with the kill signal and its time-out. */
   readonly stop: AbortSignal;
-  /** Kills the command at once: the node does not lead any more. */
+  /** Kills the command at once: the node has lost the lead, or is about to. */
   readonly kill: AbortSignal;
 };
 
 /**
  * Runs the release command, or another that has to be done first, to its end. Rejects with RELEASE_COMMAND_FAILED, with how it ended and its last lines of
  * output; the command itself is not named, since variables in it are already replaced by what may be secret. Rejects with LEASE_LOST
- * when it was killed because the node lost the lead.
+ * when `kill` was aborted.
  */
 export async function runReleaseCommand(options: RunOptions, limits: ReleaseLimits): Promise<void> {
   const lastLines: string[] = [];
@@ -58,7 +58,7 @@ export async function runReleaseCommand(options: RunOptions, limits: ReleaseLimi
   if (limits.stop.aborted) throw failed(limits.title, 'was interrupted, because the node stops', lastLines);
   throw new SkeinError(
     'LEASE_LOST',
-    `${limits.title} was killed, since this node had lost the lead by then. It runs again where a node begins to lead.`,
+    `${limits.title} was ${run === undefined ? 'not run' : 'killed'}, since this node has lost the lead, or is losing it. It runs again on the next node to lead that has not started its processes yet.`,
   );
 }
 

@@ -49,7 +49,8 @@ export class Supervisor {
   readonly #processes: readonly AppProcess[];
   readonly #stopRequested = new AbortController();
   #killRelease = new AbortController();
-  #release: Promise<void> | undefined;
+  /** Settles when no command that comes first runs any more, or waits to. Never rejects. */
+  #first: Promise<void> = Promise.resolve();
   #role: SupervisorRole = 'none';
   #requests = 0;
   #settling: Promise<void> | undefined;
@@ -79,7 +80,8 @@ export class Supervisor {
 
   /**
    * Runs the command to its end, with RELEASE_COMMAND=1. Rejects with RELEASE_COMMAND_FAILED when it fails, is not
-   * done after `timeoutMs`, or `signal` aborts.
+   * done after `timeoutMs`, or `signal` aborts, and with LEASE_LOST when kill() comes before its end. Another command that comes
+   * first is waited for.
    */
   runRelease(command: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
     const title = 'The release command';
@@ -87,43 +89,43 @@ export class Supervisor {
       { name: releaseName, command, title, variables: { RELEASE_COMMAND: '1' } },
       timeoutMs,
       signal,
+      this.#killRelease.signal,
     );
   }
 
-  /** As `runRelease`, for a program that comes before the processes on every node, run without a shell and without a time-out. */
+  /**
+   * As `runRelease`, for a program that comes before the processes on every node, run without a shell and without a time-out. Who
+   * leads is nothing to it: kill() leaves it alone.
+   */
   runSetup(argv: readonly string[], title: string, signal: AbortSignal): Promise<void> {
     const command = argv.join(' ');
-    return this.#runFirst({ name: setupName, command, argv, title, variables: {} }, setupTimeoutMs, signal);
+    const first = { name: setupName, command, argv, title, variables: {} };
+    return this.#runFirst(first, setupTimeoutMs, signal, new AbortController().signal);
   }
 
-  async #runFirst(first: FirstCommand, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    assert(this.#release === undefined, 'one command at a time comes first');
+  #runFirst(first: FirstCommand, timeoutMs: number, signal: AbortSignal, kill: AbortSignal): Promise<void> {
     const { environment, workingDirectory, killSignal, killTimeoutMs, output, event } = this.#options;
     const { name, command, argv, title, variables } = first;
-    this.#killRelease = new AbortController();
-    this.#release = runReleaseCommand(
-      {
-        name,
-        command,
-        argv,
-        environment: { ...environment, ...variables, FLY_PROCESS_GROUP: name, SKEIN_PROCESS: name },
-        workingDirectory,
-        guard: this.#guard,
-        output: (line, stream) => output(name, line, stream),
-        event,
-      },
-      {
-        title,
-        timeoutMs,
-        killSignal,
-        killTimeoutMs,
-        stop: AbortSignal.any([signal, this.#stopRequested.signal]),
-        kill: this.#killRelease.signal,
-      },
-    ).finally(() => {
-      this.#release = undefined;
-    });
-    await this.#release;
+    const stop = AbortSignal.any([signal, this.#stopRequested.signal]);
+    const before = this.#first;
+    const run = settledOrAborted(before, [stop, kill]).then(() =>
+      runReleaseCommand(
+        {
+          name,
+          command,
+          argv,
+          environment: { ...environment, ...variables, FLY_PROCESS_GROUP: name, SKEIN_PROCESS: name },
+          workingDirectory,
+          guard: this.#guard,
+          output: (line, stream) => output(name, line, stream),
+          event,
+        },
+        { title, timeoutMs, killSignal, killTimeoutMs, stop, kill },
+      ),
+    );
+    // One that was aborted while it waited has left the one before it running.
+    this.#first = Promise.allSettled([before, run]).then(() => undefined);
+    return run;
   }
 
   /**
@@ -144,11 +146,12 @@ export class Supervisor {
   }
 
   /**
-   * SIGKILL to every group before this returns, or to those of processes that run on the primary only. Nothing that was
-   * killed starts again until setRole().
+   * SIGKILL to every group before this returns, or to those of processes that run on the primary only; to the release command in
+   * both cases. Nothing that was killed starts again until it is asked for.
    */
   kill(which: 'primary' | 'all'): void {
     this.#killRelease.abort();
+    this.#killRelease = new AbortController();
     for (const process of this.#processes) if (which === 'all' || process.on === 'primary') process.killNow();
     // Collects what was killed. A missing program, reported to the setRole() that met it, is of no interest here.
     const isNothingLeft = which === 'all' || this.#role === 'none';
@@ -161,8 +164,7 @@ export class Supervisor {
 
   async #stop(): Promise<void> {
     this.#stopRequested.abort();
-    const release = this.#release?.catch(() => undefined);
-    await Promise.all([release, this.#settle('none').catch(() => undefined)]);
+    await Promise.all([this.#first, this.#settle('none').catch(() => undefined)]);
     await this.#guard.stop();
   }
 
@@ -204,4 +206,14 @@ export class Supervisor {
     }
     if (failure !== undefined) throw failure;
   }
+}
+
+async function settledOrAborted(work: Promise<void>, signals: readonly AbortSignal[]): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  const either = AbortSignal.any([...signals]);
+  const abort = () => aborted.resolve();
+  either.addEventListener('abort', abort, { once: true });
+  if (either.aborted) abort();
+  await Promise.race([work, aborted.promise]);
+  either.removeEventListener('abort', abort);
 }
