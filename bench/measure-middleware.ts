@@ -2,21 +2,23 @@ import { join } from 'node:path';
 import { ChildTask } from './child-task.ts';
 import { createItems, databaseName } from './items.ts';
 import type { Measure, MeasureContext } from './measure.ts';
-import type { AppInput, Framework } from './middleware-app.ts';
+import type { AppInput, Contender, Framework } from './middleware-app.ts';
 import { BenchCluster, freePorts } from './nodes.ts';
 import type { PairedLoad, PairedLoadInput } from './paired-load.ts';
 import type { Figure, Target } from './result.ts';
 import { median } from './samples.ts';
 
 const frameworks: readonly Framework[] = ['node:http', 'express', 'fastify', 'hono'];
-const kinds = ['bare', 'plain', 'session'] as const;
-type Kind = (typeof kinds)[number];
+const contenders: readonly Contender[] = ['bare', 'empty', 'library'];
+const kinds = [...contenders, 'session'] as const;
+type Kind = Contender | 'session';
 const connections = 32;
 const rows = 1_000;
 const target: Target = { bound: 'at least', value: 0.95 };
 const labels: Record<Kind, string> = {
-  bare: 'without the library',
-  plain: 'with it',
+  bare: 'without a middleware',
+  empty: 'with one that does nothing',
+  library: 'with the library',
   session: 'with it, and a session that has written',
 };
 
@@ -45,7 +47,7 @@ export const measureMiddleware: Measure = {
     return {
       id: 'middleware',
       title: 'The library in the app',
-      about: `An app on a replica, one row read by primary key for each request, ${connections} connections. Bare, with middleware and guard, and with a session too, in turns of a quarter of a second, by several pairs of processes; the ratio is the median of those within a round.`,
+      about: `An app on a replica, one row read by primary key for each request, ${connections} connections. Without a middleware, with an empty one, with the library’s and its guard, and with a session too, in turns of a quarter of a second, by several sets of processes; the ratio is the median of those within a round.`,
       figures,
     };
   },
@@ -57,38 +59,38 @@ async function measureFramework(
   directory: string,
   environment: NodeJS.ProcessEnv,
 ): Promise<Figure[]> {
-  const pairs: PairedLoad[][] = [];
+  const sets: PairedLoad[][] = [];
   const count = quick ? 2 : 6;
-  for (let pair = 1; pair <= count; pair += 1) {
-    progress(`middleware in ${framework}, pair ${pair} of ${count}`);
-    pairs.push(await measurePair(framework, directory, environment));
+  for (let set = 1; set <= count; set += 1) {
+    progress(`middleware in ${framework}, set ${set} of ${count}`);
+    sets.push(await measureSet(framework, directory, environment));
   }
   return figuresOf(
     framework,
     kinds.map((_, index) => {
-      const loads = pairs.map((pair) => pair[index] as PairedLoad);
+      const loads = sets.map((set) => set[index] as PairedLoad);
       const cpuUs = median(loads.map((load) => load.cpuUs));
       return { rates: loads.flatMap(({ rates }) => rates), cpuUs };
     }),
   );
 }
 
-/** Two new processes: one of the same program can be a tenth faster than another for all of its life. */
-async function measurePair(
+/** New processes: one of the same program can be a tenth faster than another for all of its life. */
+async function measureSet(
   framework: Framework,
   directory: string,
   environment: NodeJS.ProcessEnv,
 ): Promise<PairedLoad[]> {
-  const ports = (await freePorts(2)) as [number, number];
-  const apps = ports.map((port, index) => {
-    const input: AppInput = { framework, hasLibrary: index > 0, port, directory };
+  const ports = await freePorts(contenders.length);
+  const apps = contenders.map((contender, index) => {
+    const input: AppInput = { framework, contender, port: ports[index] as number, directory };
     return new ChildTask('middleware-app.ts', input, environment);
   });
   try {
     await Promise.all(apps.map(({ ready }) => ready));
     const targets = kinds.map((kind) => {
       const headers = kind === 'session' ? ['Cookie: __txid=0000000000000001'] : [];
-      const at = kind === 'bare' ? 0 : 1;
+      const at = contenders.indexOf(kind === 'session' ? 'library' : kind);
       const pid = (apps[at] as ChildTask<object>).pid;
       return { method: 'GET' as const, path: '/item', headers, port: ports[at] as number, pid };
     });
@@ -110,10 +112,10 @@ function figuresOf(framework: Framework, loads: readonly PairedLoad[]): Figure[]
     if (kind === 'bare') return [rate, cpu];
     const ratio: Figure = {
       id: `${id}.ratio`,
-      label: '  of without the library',
+      label: '  of without one',
       value: median(rates.map((one, round) => one / (bare.rates[round] ?? 0))),
       unit: 'times',
-      ...(kind === 'plain' ? { target } : {}),
+      ...(kind === 'library' ? { target } : {}),
     };
     return [rate, cpu, ratio];
   });
