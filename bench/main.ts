@@ -36,7 +36,7 @@ const results = join(import.meta.dirname, 'results');
 
 const help = `npm run bench -- [FLAGS]
 
-  --quick         few and short rounds, 128 MiB in place of 1 GiB: about three minutes in place of twelve
+  --quick         few and short rounds, 128 MiB in place of 1 GiB: about five minutes in place of thirty
   --only LIST     some measures only, by name: ${measures.map(({ id }) => id).join(', ')}
   --json FILE     where the figures go (bench/results/latest.json)
   --svg FILE      where the picture goes (bench/results/latest.svg)
