@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { behindRelays } from './support/behind-relays.ts';
 import { createNotes, isLinked, linked, notesOf, withApps } from './support/bus-cluster.ts';
 import { BusProcess, type CallFailure } from './support/bus-process.ts';
+import { pause } from './support/pause.ts';
 import { post } from './support/test-candidates.ts';
 import { TestCluster } from './support/test-cluster.ts';
 import type { TestNode } from './support/test-node.ts';
@@ -128,7 +129,7 @@ test('a call whose write nobody else had is left open by the primary that ran it
   forAll('cutAll');
   await waitFor('it to end', async () => notesOf(leader).length === 2 && (await hasEnded(leader)));
   const pid = leader.pid ?? 0;
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   await candidates.leader([standby]);
   for (const value of ['later', 'and later']) await app(standby).call('note', value);
   process.kill(pid, 'SIGCONT');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type AppAnswer, ClientCluster, sessionOf } from './support/client-cluster.ts';
+import { pause } from './support/pause.ts';
 import type { TestNode } from './support/test-node.ts';
 
 const chunk = Buffer.alloc(1_000);
@@ -8,7 +9,7 @@ const chunk = Buffer.alloc(1_000);
 /** Its node's processes stand still, and not the app: until the test ends. */
 async function freeze(t: TestContext, node: TestNode): Promise<() => void> {
   const { pid } = (await (await node.fetch('/status')).json()) as { pid: number };
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   const goOn = () => {
     try {
       process.kill(pid, 'SIGCONT');

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DoorNodes } from './support/door-nodes.ts';
+import { pause } from './support/pause.ts';
 import { RawPeer } from './support/raw-peer.ts';
 import type { TestNode } from './support/test-node.ts';
 import { waitFor } from './support/wait-for.ts';
@@ -46,7 +47,7 @@ test('a primary that falls silent in the middle of a forwarded upload has it ans
   await delay(200);
   const { pid } = leader;
   assert.ok(pid !== undefined);
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   try {
     await waitFor('the answer', () => upload.received.includes('\r\n\r\n'), { timeoutMs: 60_000 });
     assert.match(upload.received, /^HTTP\/1\.1 502 .*fallen silent/s);
@@ -122,24 +123,24 @@ test('a read that waits in vain is told so, and a write that is not durable in t
     const written = await doors.post(leader, '/notes', 'a');
     return written.headers.get('skein-durability') === 'replica';
   });
-  const signal = (nodes: readonly TestNode[], name: NodeJS.Signals) => {
-    for (const { pid } of nodes) if (pid !== undefined) process.kill(pid, name);
+  const goOn = (nodes: readonly TestNode[]) => {
+    for (const { pid } of nodes) if (pid !== undefined) process.kill(pid, 'SIGCONT');
   };
-  signal(others, 'SIGSTOP');
+  for (const { pid } of others) await pause(Number(pid));
   try {
     const written = await doors.post(leader, '/notes', 'b');
     assert.deepEqual([written.status, written.headers.get('skein-durability')], [201, 'local']);
     const metrics = await (await leader.fetch('/metrics')).text();
     assert.match(metrics, /skein_door_durability_timeouts_total\{[^}]*\} [1-9]/);
   } finally {
-    signal(others, 'SIGCONT');
+    goOn(others);
   }
-  signal([leader], 'SIGSTOP');
+  await pause(Number(leader.pid));
   try {
     const late = await doors.get(others[0], '/notes', { 'skein-position': '00000000000fffff' });
     assert.deepEqual([late.status, late.headers.get('retry-after')], [504, '1']);
   } finally {
-    signal([leader], 'SIGCONT');
+    goOn([leader]);
   }
 });
 

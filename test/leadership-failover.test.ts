@@ -6,6 +6,7 @@ import { platformByteLocks, shmLock } from '../src/sqlite/byte-locks.ts';
 import { assertInStep, sqlite3 } from './support/checks.ts';
 import { EtcdServer } from './support/etcd-server.ts';
 import { createLedger } from './support/ledger.ts';
+import { pause } from './support/pause.ts';
 import { RedisServer } from './support/redis-server.ts';
 import { SqlConnection } from './support/sql-connection.ts';
 import {
@@ -252,7 +253,7 @@ test('a primary that was paused past its lease lets nothing through and follows'
   await connection.run(insert('before'));
   await durable(leader, candidates.nodes);
   const pid = leader.pid ?? 0;
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   // The program goes on while its node stands still.
   await connection.run(insert('while paused'));
   const pausedMs = performance.now();
@@ -281,7 +282,7 @@ test('a node that loses the lead while its release command runs kills that, and 
   await leader.line(/release.*begun/);
   const seen = leader.lines.length;
   const pid = leader.pid ?? 0;
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   for (const node of candidates.others(leader)) await node.line(/nobody leads that this node can follow/);
   process.kill(pid, 'SIGCONT');
   await leader.line(/could not lead.*lost the lead/, seen);
@@ -302,7 +303,7 @@ test('a node that loses the lead while its release command runs starts nothing o
   await node.start();
   await node.line(/release.*begun/);
   const pid = node.pid ?? 0;
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   await delay(ttlMs + 500);
   process.kill(pid, 'SIGCONT');
   await node.line(/web.*app begun/);

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../support/pause.ts';
 import type { FaultNode } from './fault-node.ts';
 import type { History } from './history.ts';
 import type { Direction } from './link.ts';
@@ -130,7 +131,9 @@ export class Faults {
     const pids = [...own, ...(kind === 'freeze-node' ? [] : (status?.processes ?? []).map(({ pid }) => pid))];
     node.isAway = true;
     const thawed = own.length > 0 ? this.#history.froze(node.name) : undefined;
-    for (const pid of pids) signal(pid, 'SIGSTOP');
+    // It may have ended by itself.
+    for (const pid of own) if (pid !== null) await pause(pid).catch(() => undefined);
+    for (const pid of pids.slice(own.length)) signal(pid, 'SIGSTOP');
     this.#lasts(`${node.name} goes on`, forMs, () => {
       // The app first: it may write before its node has found out.
       for (const pid of pids.toReversed()) signal(pid, 'SIGCONT');

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { pause } from '../support/pause.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { FaultNode } from './fault-node.ts';
 import type { World } from './world.ts';
@@ -23,7 +24,7 @@ export async function missesNothing(
   }
   for (let row = 0; row < rows; row += 1) await writeOwn(old, `own ${row}`);
   const pid = (await old.status())?.pid ?? 0;
-  process.kill(pid, 'SIGSTOP');
+  await pause(pid);
   old.isAway = true;
   await waitFor('another to lead', async () => (await world.primary()) !== undefined);
   const { value, id, cookie } = await confirmedWrite(other, 'after');
