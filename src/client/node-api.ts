@@ -5,10 +5,15 @@ import type { Place } from './place.ts';
 const connectionsMax = 64;
 const answerBytesMax = 4 * 1024 * 1024;
 const answerTimeoutMs = 5_000;
+/** How often a request is sent anew that met the end of a kept connection. */
+const triesMax = 5;
 
 export type ApiAnswer = { readonly status: number; readonly body: unknown };
 
-/** Requests to the local node's API, over connections that are kept and do not keep the process alive. */
+/**
+ * Requests to the local node's API, over connections that are kept and do not keep the process alive. All of them may be sent
+ * twice: they ask, or wait.
+ */
 export class NodeApi {
   readonly #place: Place;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: connectionsMax });
@@ -29,15 +34,21 @@ export class NodeApi {
     options: { body?: object; timeoutMs?: number; signal?: AbortSignal | undefined } = {},
   ): Promise<ApiAnswer> {
     const { body, timeoutMs = answerTimeoutMs, signal } = options;
-    try {
-      return await this.#send(method, path, body && JSON.stringify(body), timeoutMs, signal);
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      throw new SkeinClientError(
-        'NODE_UNREACHABLE',
-        `The node at ${this.#place.api.origin} does not answer (${messageOf(error)}). Is it running?`,
-        { cause: error },
-      );
+    const text = body && JSON.stringify(body);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#send(method, path, text, timeoutMs, signal);
+      } catch (error) {
+        if (signal?.aborted) throw signal.reason;
+        // The node ends connections that were idle for a while: this one was on its way meanwhile.
+        if (error instanceof ConnectionEnded && tries < triesMax) continue;
+        const why = messageOf(error instanceof ConnectionEnded ? error.cause : error);
+        throw new SkeinClientError(
+          'NODE_UNREACHABLE',
+          `The node at ${this.#place.api.origin} does not answer (${why}). Is it running?`,
+          { cause: error },
+        );
+      }
     }
   }
 
@@ -79,11 +90,17 @@ export class NodeApi {
       });
       const timer = setTimeout(() => call.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
       call.on('close', () => clearTimeout(timer));
-      call.on('error', reject);
+      call.on('error', (error: Error & { readonly code?: string }) => {
+        const isEnd = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+        reject(call.reusedSocket && isEnd ? new ConnectionEnded('it ended', { cause: error }) : error);
+      });
       call.end(body);
     });
   }
 }
+
+/** A connection that was kept had ended before the node could have answered. */
+class ConnectionEnded extends Error {}
 
 async function readJson(answer: IncomingMessage): Promise<ApiAnswer> {
   let text = '';
