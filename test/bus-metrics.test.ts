@@ -58,6 +58,7 @@ test('a node tells how its bus is linked, how calls ended, and what messages and
   app(other).resume();
 
   await caller.do('cacheSet', 'key', 'value');
-  assert.equal((await figuresOf(here))['cache_entries cache="prices"'], 1);
+  // After all that was published before.
+  await waitFor('the value', async () => (await figuresOf(here))['cache_entries cache="prices"'] === 1);
   assert.ok((await figuresOf(here))['cache_bytes cache="prices"'] > 'keyvalue'.length);
 });
