@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { freePorts } from '../../test/support/free-ports.ts';
+import { doorPorts } from '../../test/support/door-ports.ts';
 import { post, TestCandidates } from '../../test/support/test-candidates.ts';
 import type { TestNode } from '../../test/support/test-node.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
@@ -29,18 +29,12 @@ class ChatRegions {
   }
 
   static async start(t: TestContext): Promise<ChatRegions> {
-    const ports = await freePorts(names.length * 2);
-    const urls = new Map(names.map((name, index) => [name, `http://127.0.0.1:${ports[index]}`]));
+    const planned = await doorPorts(names);
+    const urls = new Map([...planned.ports].map(([name, port]) => [name, `http://127.0.0.1:${port}`]));
     const nodes = Object.fromEntries(
-      names.map((name, index) => [
+      Object.entries(planned.nodes).map(([name, { environment }]) => [
         name,
-        {
-          environment: {
-            SKEIN_HTTP_LISTEN: String(ports[index]),
-            SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(ports[names.length + index]),
-            SKEIN_ENV_CHAT_URL: urls.get(name) ?? '',
-          },
-        },
+        { environment: { ...environment, SKEIN_ENV_CHAT_URL: urls.get(name) ?? '' } },
       ]),
     );
     const program = (file: string) => `exec ${process.execPath} ${resolve(import.meta.dirname, file)}`;

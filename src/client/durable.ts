@@ -232,6 +232,6 @@ function txidsOf(positions: ReadonlyMap<string, string>): Map<string, number> {
 function unknownOutcome(reason: string): SkeinClientError {
   return new SkeinClientError(
     'NO_PRIMARY',
-    `The write was committed here, but it is not known whether the primary has it. ${reason}`,
+    `If anything was written here, it is not known whether the primary has it. Look at the data there. ${reason}`,
   );
 }

@@ -1,14 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Bus, BusSizes } from '../bus/bus.ts';
 import { type BusFigures, outcomes } from '../bus/bus-figures.ts';
+import { addCounters, addGauges, type ReadMetric } from './read-metrics.ts';
 
 type BusPart = Pick<Bus, 'figures' | 'sizes'>;
 
-const gauges: readonly {
-  readonly name: string;
-  readonly help: string;
-  value(sizes: BusSizes): number;
-}[] = [
+const gauges: readonly ReadMetric<BusSizes>[] = [
   {
     name: 'skein_bus_nodes_linked',
     help: 'Other nodes that this one is linked with.',
@@ -36,11 +33,7 @@ const cacheGauges = [
   { name: 'skein_bus_cache_bytes', help: 'Size of the copy of a cache on this node, about.', of: 'bytes' },
 ] as const;
 
-const messageCounters: readonly {
-  readonly name: string;
-  readonly help: string;
-  value(figures: BusFigures): number;
-}[] = [
+const messageCounters: readonly ReadMetric<BusFigures>[] = [
   {
     name: 'skein_bus_messages_received_total',
     help: 'Messages of channels that came from processes and nodes.',
@@ -61,16 +54,7 @@ const messageCounters: readonly {
 /** Adds what the bus tells of itself. Labels have few values: the outcomes, and the names of as many caches as a node takes. */
 export function addBusMetrics(registry: Registry, bus: BusPart): void {
   const registers = [registry];
-  for (const { name, help, value } of gauges) {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value(bus.sizes()));
-      },
-    });
-  }
+  addGauges(registry, gauges, () => bus.sizes());
   for (const { name, help, of } of cacheGauges) {
     new Gauge({
       name,
@@ -93,15 +77,5 @@ export function addBusMetrics(registry: Registry, bus: BusPart): void {
       for (const outcome of outcomes) this.inc({ outcome }, bus.figures.calls(outcome));
     },
   });
-  for (const { name, help, value } of messageCounters) {
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(value(bus.figures));
-      },
-    });
-  }
+  addCounters(registry, messageCounters, () => bus.figures);
 }

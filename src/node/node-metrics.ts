@@ -1,16 +1,11 @@
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Gauge, Registry } from 'prom-client';
 import { listLost } from '../database/lost-entries.ts';
 import type { DoorFigures } from '../door/door-figures.ts';
 import { addBusMetrics } from './bus-metrics.ts';
+import { addCounters, addGauges, type ReadMetric } from './read-metrics.ts';
 import type { DatabaseStatus, Replication } from './replication.ts';
 
-type DatabaseGauge = {
-  readonly name: string;
-  readonly help: string;
-  value(database: DatabaseStatus): number;
-};
-
-const databaseGauges: readonly DatabaseGauge[] = [
+const databaseGauges: readonly ReadMetric<DatabaseStatus>[] = [
   {
     name: 'skein_database_txid',
     help: 'Transactions that the database holds.',
@@ -34,11 +29,7 @@ const databaseGauges: readonly DatabaseGauge[] = [
   },
 ];
 
-const doorCounters: readonly {
-  readonly name: string;
-  readonly help: string;
-  value(figures: DoorFigures): number;
-}[] = [
+const doorCounters: readonly ReadMetric<DoorFigures>[] = [
   {
     name: 'skein_door_requests_local_total',
     help: 'Requests that went to the app of this node.',
@@ -86,13 +77,63 @@ const doorCounters: readonly {
   },
 ];
 
+type DoorPart = {
+  readonly figures: DoorFigures;
+  readonly connectionCount: number;
+  readonly appConnectionCount: number;
+};
+
+const doorGauges: readonly ReadMetric<DoorPart>[] = [
+  {
+    name: 'skein_door_connections',
+    help: 'Connections of clients.',
+    value: ({ connectionCount }) => connectionCount,
+  },
+  {
+    name: 'skein_door_app_connections',
+    help: 'Connections of the door to its app.',
+    value: ({ appConnectionCount }) => appConnectionCount,
+  },
+];
+
+const nodeGauges: readonly ReadMetric<Replication>[] = [
+  {
+    name: 'skein_is_primary',
+    help: '1 on the node that leads.',
+    value: ({ role }) => (role === 'primary' ? 1 : 0),
+  },
+  {
+    name: 'skein_is_connected',
+    help: '1 on the primary, and on a replica that is connected to it.',
+    value: (replication) => (replication.role === 'primary' || replication.primary() ? 1 : 0),
+  },
+  {
+    name: 'skein_replicas_connected',
+    help: 'Replicas connected to this primary.',
+    value: (replication) => replication.replicas().filter(({ connected }) => connected).length,
+  },
+];
+
+type LeadershipPart = { readonly epoch: number; readonly validForMs: number };
+
+const leaseGauges: readonly ReadMetric<LeadershipPart>[] = [
+  {
+    name: 'skein_epoch',
+    help: 'The highest epoch that this node has heard of; it rises with every new primary.',
+    value: ({ epoch }) => epoch,
+  },
+  {
+    name: 'skein_lease_valid_seconds',
+    help: 'For how long this node leads on if it cannot renew the lease; 0 on a replica.',
+    value: ({ validForMs }) => validForMs / 1000,
+  },
+];
+
 export type MetricsParts = {
   replication(): Replication;
-  leadership(): { readonly epoch: number; readonly validForMs: number };
+  leadership(): LeadershipPart;
   /** Undefined without a door. */
-  readonly door:
-    | { readonly figures: DoorFigures; readonly connectionCount: number; readonly appConnectionCount: number }
-    | undefined;
+  readonly door: DoorPart | undefined;
   readonly bus: Parameters<typeof addBusMetrics>[1];
   /** Where `.skein/lost` is. */
   readonly hiddenDirectory: string;
@@ -106,57 +147,14 @@ export class NodeMetrics {
   constructor({ replication, leadership, door, bus, hiddenDirectory, labels }: MetricsParts) {
     const registers = [this.registry];
     this.registry.setDefaultLabels(labels);
-    new Gauge({
-      name: 'skein_is_primary',
-      help: '1 on the node that leads.',
-      registers,
-      collect() {
-        this.set(replication().role === 'primary' ? 1 : 0);
-      },
-    });
-    new Gauge({
-      name: 'skein_is_connected',
-      help: '1 on the primary, and on a replica that is connected to it.',
-      registers,
-      collect() {
-        const current = replication();
-        this.set(current.role === 'primary' || current.primary() ? 1 : 0);
-      },
-    });
-    new Gauge({
-      name: 'skein_epoch',
-      help: 'The highest epoch that this node has heard of; it rises with every new primary.',
-      registers,
-      collect() {
-        this.set(leadership().epoch);
-      },
-    });
-    new Gauge({
-      name: 'skein_lease_valid_seconds',
-      help: 'For how long this node leads on if it cannot renew the lease; 0 on a replica.',
-      registers,
-      collect() {
-        this.set(leadership().validForMs / 1000);
-      },
-    });
+    addGauges(this.registry, nodeGauges, replication);
+    addGauges(this.registry, leaseGauges, leadership);
     new Gauge({
       name: 'skein_lost_entries',
       help: 'States that this node keeps because the primary did not have them; `skein lost list` shows them.',
       registers,
       collect() {
         this.set(listLost(hiddenDirectory).length);
-      },
-    });
-    new Gauge({
-      name: 'skein_replicas_connected',
-      help: 'Replicas connected to this primary.',
-      registers,
-      collect() {
-        this.set(
-          replication()
-            .replicas()
-            .filter(({ connected }) => connected).length,
-        );
       },
     });
     new Gauge({
@@ -191,37 +189,8 @@ export class NodeMetrics {
       },
     });
     addBusMetrics(this.registry, bus);
-    if (door) this.#addDoor(door);
-  }
-
-  #addDoor(door: NonNullable<MetricsParts['door']>): void {
-    const registers = [this.registry];
-    new Gauge({
-      name: 'skein_door_connections',
-      help: 'Connections of clients.',
-      registers,
-      collect() {
-        this.set(door.connectionCount);
-      },
-    });
-    new Gauge({
-      name: 'skein_door_app_connections',
-      help: 'Connections of the door to its app.',
-      registers,
-      collect() {
-        this.set(door.appConnectionCount);
-      },
-    });
-    for (const { name, help, value } of doorCounters) {
-      new Counter({
-        name,
-        help,
-        registers,
-        collect() {
-          this.reset();
-          this.inc(value(door.figures));
-        },
-      });
-    }
+    if (!door) return;
+    addGauges(this.registry, doorGauges, () => door);
+    addCounters(this.registry, doorCounters, () => door.figures);
   }
 }

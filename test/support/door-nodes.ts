@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { TestContext } from 'node:test';
-import { freePorts } from './free-ports.ts';
+import { doorPorts } from './door-ports.ts';
 import { type CandidatesOptions, TestCandidates } from './test-candidates.ts';
 import type { TestNode } from './test-node.ts';
 import { waitFor } from './wait-for.ts';
@@ -20,18 +20,11 @@ export class DoorNodes {
 
   /** Starts them, and waits until each door's app answers. */
   static async start(t: TestContext, options: CandidatesOptions = {}): Promise<DoorNodes> {
-    const ports = await freePorts(names.length * 2);
-    const doors = new Map(names.map((name, index) => [name, ports[index]]));
+    const planned = await doorPorts(names);
     const nodes = Object.fromEntries(
-      names.map((name, index) => [
+      Object.entries(planned.nodes).map(([name, { environment }]) => [
         name,
-        {
-          environment: {
-            SKEIN_HTTP_LISTEN: String(ports[index]),
-            SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(ports[names.length + index]),
-            ...options.nodes?.[name]?.environment,
-          },
-        },
+        { environment: { ...environment, ...options.nodes?.[name]?.environment } },
       ]),
     );
     const toml = `[deploy]
@@ -40,7 +33,7 @@ release_command = "${process.execPath} ${app} prepare"
 web = "exec ${process.execPath} ${app}"
 `;
     const candidates = await TestCandidates.start(t, { toml, ...options, nodes });
-    const all = new DoorNodes(candidates, doors);
+    const all = new DoorNodes(candidates, planned.ports);
     await Promise.all(candidates.nodes.map((node) => all.ready(node)));
     return all;
   }

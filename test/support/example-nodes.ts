@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { freePorts } from './free-ports.ts';
+import { doorPorts } from './door-ports.ts';
 import { TestCandidates } from './test-candidates.ts';
 import type { TestNode } from './test-node.ts';
 import { waitFor } from './wait-for.ts';
@@ -29,20 +29,7 @@ export class ExampleNodes {
 
   /** Starts them, and waits until the app answers in every region. */
   static async start(t: TestContext, options: ExampleOptions): Promise<ExampleNodes> {
-    const appPorts = await freePorts(names.length);
-    const doorPorts = options.hasDoor ? await freePorts(names.length) : undefined;
-    const ports = new Map(names.map((name, index) => [name, (doorPorts ?? appPorts)[index] ?? 0]));
-    const nodes = Object.fromEntries(
-      names.map((name, index) => [
-        name,
-        {
-          environment: {
-            SKEIN_HTTP_SERVICE_INTERNAL_PORT: String(appPorts[index]),
-            ...(doorPorts ? { SKEIN_HTTP_LISTEN: String(doorPorts[index]) } : {}),
-          },
-        },
-      ]),
-    );
+    const { ports, nodes } = await doorPorts(names, options.hasDoor);
     const environment = {
       SKEIN_CONFIG: join(options.directory, 'skein.toml'),
       SKEIN_NODE_CANDIDATE: 'true',
